@@ -1,1 +1,18 @@
+//! What heartprobe's kernel and user space share.
+//!
+//! The same source compiles for BPF and for the host: the message on the wire ([`wire`]), its tag
+//! ([`siphash`]), one target's cache line ([`row`]), the values of the other BPF maps ([`maps`]) and the
+//! rules by which a pong is judged ([`pong`]).
 #![no_std]
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs the BPF side a frame of its 512-byte stack"
+)]
+
+pub mod address;
+pub mod maps;
+pub mod pong;
+pub mod row;
+pub mod siphash;
+pub mod wire;
