@@ -1,0 +1,6 @@
+//! What decides: when a ping is due and what a target's answers mean.
+//!
+//! Pure: no I/O, no clock, no async. Time is always an argument, in ns of the monotonic clock.
+
+pub mod schedule;
+pub mod verdict;

@@ -1,0 +1,107 @@
+//! The fleet: who is probed, in which group and by which policy. Read-only once made; a reload makes a new one.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use probe_common::{maps, wire::REFLECTOR_PORT};
+
+use crate::core::verdict::Policy;
+
+/// Every target by its number, with the groups and classes that they refer to.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    /// In the order of the configuration.
+    pub groups: Vec<Group>,
+    /// Each group under each of its policies.
+    pub classes: Vec<Class>,
+    /// By target number; `None` where a target was removed and its number is free.
+    pub targets: Vec<Option<Target>>,
+}
+
+/// Targets that share labels and a histogram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The value of the `group` label.
+    pub name: Arc<str>,
+    /// Further labels of each of its targets, in the order of the configuration.
+    pub labels: Vec<(String, String)>,
+}
+
+/// A group under one policy: what a target is judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Index into [`Fleet::groups`].
+    pub group: u32,
+    /// Between two pings of a target.
+    pub interval: Duration,
+    /// A pong after this does not count.
+    pub timeout: Duration,
+    /// A pong after this is late.
+    pub late_after: Duration,
+    /// How many pings in a row change a verdict.
+    pub policy: Policy,
+}
+
+impl Class {
+    /// What the receiver needs of it. Times end at 4 s, which the configuration enforces.
+    pub fn for_receiver(&self) -> maps::Class {
+        let nanos = |time: Duration| u32::try_from(time.as_nanos()).unwrap_or(u32::MAX);
+        maps::Class {
+            timeout_ns: nanos(self.timeout),
+            late_after_ns: nanos(self.late_after),
+            group: self.group,
+        }
+    }
+}
+
+/// One address and port that is probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// As configured; `None` for a member of a block, which is called by its address.
+    pub name: Option<Box<str>>,
+    /// Where it is; `None` as long as its name has not been resolved.
+    pub address: Option<SocketAddr>,
+    /// Index into [`Fleet::classes`].
+    pub class: u16,
+}
+
+impl Target {
+    /// Calls `write` with the value of the `target` label.
+    pub fn with_label<R>(&self, write: impl FnOnce(std::fmt::Arguments<'_>) -> R) -> R {
+        match (&self.name, self.address) {
+            (Some(name), _) => write(format_args!("{name}")),
+            (None, Some(at)) if at.port() == REFLECTOR_PORT => write(format_args!("{}", at.ip())),
+            (None, Some(at)) => write(format_args!("{at}")),
+            (None, None) => write(format_args!("")),
+        }
+    }
+
+    /// The value of the `target` label.
+    pub fn label(&self) -> String {
+        self.with_label(|label| label.to_string())
+    }
+}
+
+impl Fleet {
+    /// The targets with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Target)> {
+        self.targets
+            .iter()
+            .enumerate()
+            .filter_map(|(number, target)| Some((number as u32, target.as_ref()?)))
+    }
+
+    /// How many targets there are.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// The group of a target.
+    pub fn group_of(&self, target: &Target) -> &Group {
+        &self.groups[self.class_of(target).group as usize]
+    }
+
+    /// The class of a target.
+    pub fn class_of(&self, target: &Target) -> &Class {
+        &self.classes[usize::from(target.class)]
+    }
+}

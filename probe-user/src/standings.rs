@@ -1,0 +1,65 @@
+//! Each target's verdict, written by the prober alone, read by everyone: metrics, page, terminal.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::core::verdict::Standing;
+
+/// What is known of each target, by its number.
+#[derive(Debug)]
+pub struct Standings(Box<[Entry]>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    standing: AtomicU64,
+    /// Late pongs so far.
+    late: AtomicU32,
+    /// When the state last changed, ms of the monotonic clock since the monitor's start.
+    since: AtomicU32,
+}
+
+impl Standings {
+    /// Room for `targets` targets, each pending.
+    pub fn new(targets: u32) -> Self {
+        Self((0..targets).map(|_| Entry::default()).collect())
+    }
+
+    /// The standing of a target.
+    pub fn get(&self, target: u32) -> Standing {
+        Standing::from_bits(self.0[target as usize].standing.load(Relaxed))
+    }
+
+    /// Late pongs of a target so far.
+    pub fn late(&self, target: u32) -> u32 {
+        self.0[target as usize].late.load(Relaxed)
+    }
+
+    /// When the target's state last changed: ms since the monitor's start; wraps after 49 days.
+    pub fn since(&self, target: u32) -> u32 {
+        self.0[target as usize].since.load(Relaxed)
+    }
+
+    /// Stores a target's new standing. For the prober alone.
+    pub fn set(&self, target: u32, standing: Standing) {
+        self.0[target as usize]
+            .standing
+            .store(standing.to_bits(), Relaxed);
+    }
+
+    /// Notes a change of state at `since` (ms since the monitor's start). For the prober alone.
+    pub fn set_since(&self, target: u32, since: u32) {
+        self.0[target as usize].since.store(since, Relaxed);
+    }
+
+    /// Counts a late pong. For the prober alone.
+    pub fn count_late(&self, target: u32) {
+        self.0[target as usize].late.fetch_add(1, Relaxed);
+    }
+
+    /// Forgets a target: its number may be given to another. For the prober alone.
+    pub fn clear(&self, target: u32) {
+        let entry = &self.0[target as usize];
+        entry.standing.store(Standing::default().to_bits(), Relaxed);
+        entry.late.store(0, Relaxed);
+        entry.since.store(0, Relaxed);
+    }
+}
