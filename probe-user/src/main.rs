@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "until the commands that use the modules stand")]
 
+mod changes;
 mod cli;
 mod commands;
 mod core;
