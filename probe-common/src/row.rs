@@ -11,9 +11,12 @@
 //!
 //! Benign race: two pongs of one target on two CPUs may each write `pong`; either pair is whole, for it is one word.
 
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
-use crate::address::Address;
+use crate::{
+    address::Address,
+    word::{AtomicU16, AtomicU32, AtomicU64},
+};
 
 /// Pings of one target that can be in flight and told apart: the width of the windows, as in the anti-replay
 /// window of RFC 4303 §3.4.3.
