@@ -4,7 +4,9 @@
 
 mod changes;
 mod cli;
+mod clock;
 mod commands;
+mod complaint;
 mod core;
 mod fleet;
 mod network;
@@ -12,6 +14,7 @@ mod snapshot;
 mod standings;
 mod table;
 mod tally;
+mod udp;
 
 use std::process::ExitCode;
 
