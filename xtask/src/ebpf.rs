@@ -37,6 +37,11 @@ pub fn build(root: &Path, output: &Path) -> Result<()> {
     if let Some(folder) = output.parent() {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
+    // An object that is the same keeps its time: nothing is built again for it.
+    if fs::read(output).is_ok_and(|before| before == stripped) {
+        println!("{}: unchanged", output.display());
+        return Ok(());
+    }
     fs::write(output, &stripped).with_context(|| format!("write {}", output.display()))?;
     println!("{}: {} bytes", output.display(), stripped.len());
     Ok(())

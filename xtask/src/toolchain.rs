@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::process::{answer, which};
 
@@ -119,14 +119,15 @@ impl Toolchain {
 
 /// Where bpf-linker stands.
 pub fn bpf_linker() -> Result<PathBuf> {
-    let installed = cargo_home().map(|home| home.join("bin/bpf-linker"));
-    match installed.filter(|path| path.is_file()) {
-        Some(path) => Ok(path),
-        None => match which("bpf-linker") {
-            Some(path) => Ok(path),
-            None => bail!("there is no bpf-linker: run cargo xtask setup"),
-        },
-    }
+    cargo_program("bpf-linker").context("there is no bpf-linker: run cargo xtask setup")
+}
+
+/// Where a program stands that cargo installs; its folder need not be on the search path.
+pub fn cargo_program(name: &str) -> Option<PathBuf> {
+    cargo_home()
+        .map(|home| home.join("bin").join(name))
+        .filter(|path| path.is_file())
+        .or_else(|| which(name))
 }
 
 /// Cargo's own folder.
