@@ -64,10 +64,10 @@ fn find_toolchain() -> Result<Toolchain> {
 
 /// `cargo SUBCOMMAND` over the eBPF programs.
 fn command(root: &Path, toolchain: &Toolchain, subcommand: &str) -> Result<Command> {
-    let mut command = toolchain.cargo(root)?;
+    let mut command = toolchain.cargo(root, subcommand)?;
     command
         .current_dir(root.join("probe-ebpf"))
-        .args([subcommand, "--target", TARGET, "-Zbuild-std=core"])
+        .args(["--target", TARGET, "-Zbuild-std=core"])
         .arg("--target-dir")
         .arg(root.join("target/ebpf"))
         // Encoded, because the paths in it may hold spaces.

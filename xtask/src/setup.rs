@@ -105,8 +105,12 @@ fn note(missing: &mut Vec<&'static str>, what: &'static str, outcome: Result<Str
 
 fn packages() -> Result<String> {
     let mut wanted = Vec::new();
-    if Toolchain::find().is_none() {
-        wanted.extend(EBPF_PACKAGES);
+    match Toolchain::find() {
+        None => wanted.extend(EBPF_PACKAGES),
+        Some(toolchain) if toolchain.is_debian() && !toolchain.has_clippy() => {
+            wanted.push("rust-web-clippy");
+        }
+        Some(_) => {}
     }
     for (program, package) in TEST_PROGRAMS {
         if !is_installed(program) {
@@ -128,7 +132,8 @@ fn packages() -> Result<String> {
     // `--no-remove`: rustc-web takes the place of the package rustc, and nobody asked for that one to go.
     process::run(
         apt()
-            .args(["-qq", "install", "--yes", "--no-remove"])
+            .args(["-qq", "-o", "Dpkg::Use-Pty=0", "install"])
+            .args(["--yes", "--no-remove"])
             .arg("--no-install-recommends")
             .args(&wanted),
     )?;

@@ -211,8 +211,7 @@ impl<'a> Run<'a> {
             process::run(
                 self.cargo()?
                     .args(["deny", "--log-level", "error", "--manifest-path", manifest])
-                    .args(["check", "--config", "deny.toml"])
-                    .args(["bans", "licenses", "sources"]),
+                    .args(["check", "bans", "licenses", "sources"]),
             )?;
         }
         Ok(Outcome::Done)
