@@ -85,6 +85,11 @@ impl Outbox {
         self.filled += 1;
     }
 
+    /// Where the message of this number goes.
+    pub fn destination(&self, number: usize) -> Option<SocketAddr> {
+        self.slots[..self.filled].get(number)?.to.as_socket()
+    }
+
     /// Empties it.
     pub fn clear(&mut self) {
         self.filled = 0;

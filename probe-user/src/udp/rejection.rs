@@ -18,18 +18,6 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The value of the `reason` label.
-    pub const fn reason(&self) -> &'static str {
-        match self.errno {
-            libc::ECONNREFUSED => "port_unreachable",
-            libc::EHOSTUNREACH => "host_unreachable",
-            libc::ENETUNREACH => "net_unreachable",
-            libc::EACCES => "prohibited",
-            libc::EMSGSIZE => "too_big",
-            _ => "other",
-        }
-    }
-
     /// What it means for the operator, and what to do.
     pub const fn advice(&self) -> &'static str {
         match self.errno {
