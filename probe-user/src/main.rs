@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod core;
 mod fleet;
+mod kernel;
 mod snapshot;
 mod standings;
 mod table;
