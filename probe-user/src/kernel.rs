@@ -6,7 +6,7 @@
 mod link;
 mod load;
 mod maps;
-mod reflect;
+pub mod reflect;
 
 use std::{
     io,
@@ -23,7 +23,6 @@ use probe_common::maps::{Class, Histogram, Settings};
 pub use self::{
     link::{AttachError, Mode, Want},
     load::LoadError,
-    reflect::ReflectKernel,
 };
 use self::{
     link::{Link, index_of},

@@ -17,7 +17,7 @@ use super::{
 
 /// A reflector's program and maps. Pings with IPv4 options, and what is no ping, still come up to the port's socket.
 pub struct ReflectKernel {
-    program: OwnedFd,
+    pub(super) program: OwnedFd,
     reflector: Array<MapData, Value<Reflector>>,
     reflections: PerCpuArray<MapData, u64>,
     links: Vec<Link>,
