@@ -17,6 +17,11 @@ use crate::{
 
 const TARGET: &str = "bpfel-unknown-none";
 
+/// Whether all is there that the build needs.
+pub fn can_build() -> bool {
+    Toolchain::find().is_some() && toolchain::bpf_linker().is_ok()
+}
+
 /// Builds the object and puts it where it is committed, with the digest of its sources.
 pub fn refresh(root: &Path) -> Result<()> {
     // Taken first: sources that change during the build must leave a digest that does not match.

@@ -10,10 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::{
-    digest, ebpf, process, setup,
-    toolchain::{Toolchain, cargo_program},
-};
+use crate::{digest, ebpf, process, setup, toolchain::cargo_program};
 
 /// A part that a developer can run by itself.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -172,7 +169,7 @@ impl<'a> Run<'a> {
     }
 
     fn fresh_object(&mut self) -> Result<Outcome> {
-        if Toolchain::find().is_none() {
+        if !ebpf::can_build() {
             return self.cannot("no toolchain for BPF, so the committed object is tested");
         }
         let fresh = self.root.join("target/ebpf/fresh.bpf.o");
@@ -194,7 +191,7 @@ impl<'a> Run<'a> {
     }
 
     fn clippy_ebpf(&mut self) -> Result<Outcome> {
-        if Toolchain::find().is_none() {
+        if !ebpf::can_build() {
             return self.cannot("no toolchain for BPF");
         }
         if !ebpf::clippy(self.root)? {
