@@ -12,6 +12,7 @@ mod engine;
 mod fleet;
 mod metrics;
 mod monitor;
+mod kernel;
 mod network;
 mod prober;
 mod snapshot;
