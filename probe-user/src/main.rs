@@ -7,11 +7,13 @@ mod cli;
 mod commands;
 mod core;
 mod fleet;
+mod metrics;
 mod network;
 mod snapshot;
 mod standings;
 mod table;
 mod tally;
+mod web;
 
 use std::process::ExitCode;
 
