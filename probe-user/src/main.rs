@@ -23,6 +23,7 @@ mod standings;
 mod table;
 mod tally;
 mod udp;
+mod web;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 

@@ -259,6 +259,12 @@ impl Vitals {
     }
 }
 
+impl Default for Vitals {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Names and labels are constants, so what the registry refuses is an error of this file that any test of it shows.
 fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
