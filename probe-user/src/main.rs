@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod complaint;
 mod core;
+mod demo;
 mod engine;
 mod fleet;
 mod health;
