@@ -19,6 +19,7 @@ mod monitor;
 mod network;
 mod prober;
 mod reflector;
+mod resolve;
 mod snapshot;
 mod standings;
 mod table;
