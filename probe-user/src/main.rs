@@ -11,6 +11,7 @@ mod core;
 mod demo;
 mod engine;
 mod fleet;
+mod flights;
 mod health;
 mod kernel;
 mod keys;
