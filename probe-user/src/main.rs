@@ -1,6 +1,5 @@
 //! heartprobe: a heartbeat probe appliance for one dedicated monitoring box.
 
-#![allow(dead_code, reason = "until the commands that use the modules stand")]
 
 mod changes;
 mod cli;
@@ -8,6 +7,7 @@ mod clock;
 mod commands;
 mod complaint;
 mod core;
+mod daemon;
 mod demo;
 mod engine;
 mod fleet;
