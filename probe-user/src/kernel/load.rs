@@ -12,6 +12,7 @@ use aya::{
     programs::{Program, ProgramError},
     util::KernelVersion,
 };
+use rustix::thread::CapabilitySet;
 
 /// The programs, as `cargo xtask build-ebpf` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HEARTPROBE_EBPF_OBJECT"));
@@ -110,7 +111,7 @@ pub(super) fn array(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadErro
 }
 
 fn refused(program: &'static str, source: io::Error, log: &str) -> LoadError {
-    if source.raw_os_error() == Some(libc::EPERM) {
+    if source.raw_os_error() == Some(libc::EPERM) || !is_trusted() {
         return LoadError::Privilege;
     }
     match KernelVersion::current() {
@@ -121,6 +122,12 @@ fn refused(program: &'static str, source: io::Error, log: &str) -> LoadError {
             source,
         },
     }
+}
+
+/// Whether the verifier lets this process's programs reckon with pointers; without, it calls that a fault of the program.
+fn is_trusted() -> bool {
+    let needed = CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN;
+    rustix::thread::capabilities(None).is_ok_and(|held| held.effective.intersects(needed))
 }
 
 /// The last lines of the verifier's log.
