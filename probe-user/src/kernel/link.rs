@@ -64,12 +64,12 @@ pub enum AttachError {
     )]
     Busy(String),
     /// The kernel or the driver refuses.
-    #[error("cannot attach to {interface}: {source}")]
+    #[error("cannot attach to {interface}: {error}")]
     Refused {
         /// Where.
         interface: String,
         /// What the system call returned.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -100,8 +100,8 @@ pub(super) fn xdp(
         Want::Native => try_mode(Mode::Native),
         Want::Generic => try_mode(Mode::Generic),
         Want::Auto => match try_mode(Mode::Native) {
-            Err(AttachError::Refused { source, .. }) => {
-                tracing::debug!(interface, "no native XDP: {source}");
+            Err(AttachError::Refused { error, .. }) => {
+                tracing::debug!(interface, "no native XDP: {error}");
                 try_mode(Mode::Generic)
             }
             result => result,
@@ -118,13 +118,13 @@ pub(super) fn egress(
     create(program, index, BPF_TCX_EGRESS, 0).map_err(|error| explain(interface, error))
 }
 
-fn explain(interface: &str, source: io::Error) -> AttachError {
+fn explain(interface: &str, error: io::Error) -> AttachError {
     let interface = interface.to_owned();
-    match source.raw_os_error() {
+    match error.raw_os_error() {
         Some(libc::ENODEV) => AttachError::NoInterface(interface),
         // The one when it has the same mode, the other when it has the other mode.
         Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy(interface),
-        _ => AttachError::Refused { interface, source },
+        _ => AttachError::Refused { interface, error },
     }
 }
 
