@@ -11,7 +11,15 @@ use std::{
 
 /// A program on an interface. Dropping it takes the program off; an interface that goes takes it off before.
 #[derive(Debug)]
-pub(super) struct Link(#[expect(dead_code, reason = "held, not used")] OwnedFd);
+pub(super) struct Link(OwnedFd);
+
+impl Drop for Link {
+    /// At once, though a child just forked may hold the descriptor until it runs its own program.
+    fn drop(&mut self) {
+        // It fails where the interface has gone, and with it the program.
+        let _ = bpf(BPF_LINK_DETACH, &self.0.as_raw_fd());
+    }
+}
 
 /// Which XDP mode is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +138,7 @@ fn explain(interface: &str, error: io::Error) -> AttachError {
 
 /// `enum bpf_cmd` and `enum bpf_attach_type` of linux/bpf.h.
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_LINK_DETACH: libc::c_int = 34;
 const BPF_XDP: u32 = 37;
 const BPF_TCX_EGRESS: u32 = 47;
 
@@ -142,31 +151,32 @@ struct LinkCreate {
     flags: u32,
 }
 
-/// `bpf(BPF_LINK_CREATE)`. Links to XDP came with Linux 5.9, to TC with 6.6.
+/// Links to XDP came with Linux 5.9, to TC with 6.6.
 fn create(
     program: BorrowedFd<'_>,
     interface: u32,
     attach_type: u32,
     flags: u32,
 ) -> io::Result<Link> {
-    let attributes = LinkCreate {
-        program: program.as_raw_fd(),
-        interface,
-        attach_type,
-        flags,
-    };
-    // SAFETY: the pointer and the size are those of a struct that outlives the call, which only reads it.
-    let link = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_LINK_CREATE,
-            &raw const attributes,
-            size_of::<LinkCreate>(),
-        )
-    };
-    if link < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let link = bpf(
+        BPF_LINK_CREATE,
+        &LinkCreate {
+            program: program.as_raw_fd(),
+            interface,
+            attach_type,
+            flags,
+        },
+    )?;
     // SAFETY: the kernel has just made this descriptor for us alone.
-    Ok(Link(unsafe { OwnedFd::from_raw_fd(link as RawFd) }))
+    Ok(Link(unsafe { OwnedFd::from_raw_fd(link) }))
+}
+
+/// The system call, for a command that only reads its attributes.
+fn bpf<A>(command: libc::c_int, attributes: &A) -> io::Result<libc::c_int> {
+    let attributes: *const A = attributes;
+    // SAFETY: the pointer and the size are those of a value that outlives the call, which only reads it.
+    match unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<A>()) } {
+        ..0 => Err(io::Error::last_os_error()),
+        result => Ok(result as libc::c_int),
+    }
 }

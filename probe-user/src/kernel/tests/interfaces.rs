@@ -97,6 +97,21 @@ fn an_interface_may_go_and_come_again() {
     });
 }
 
+fn is_up(interface: &str) -> bool {
+    let link = Command::new("ip")
+        .args(["-o", "link", "show", "up", interface])
+        .output();
+    String::from_utf8_lossy(&link.unwrap().stdout).contains("state UP")
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
+    }
+}
+
 /// Both ends of a veth pair in one namespace: what a socket sends through the one comes in at the other.
 fn veth_pair() {
     ip("link add probe0 type veth peer name probe1");
@@ -104,6 +119,10 @@ fn veth_pair() {
     ip("addr add fd00::1/64 dev probe0 nodad");
     for end in ["probe0", "probe1"] {
         ip(&format!("link set {end} up"));
+    }
+    // The kernel brings them up some time later, and drops until then what is sent.
+    for end in ["probe0", "probe1"] {
+        wait_for(end, || is_up(end));
     }
     for (_, host) in ends() {
         ip(&format!(
@@ -153,12 +172,7 @@ fn round_trips(want: Want) {
             let ping = Message::ping(number, row.open(), EPOCH, time).encode(&keys()[0]);
             let socket = UdpSocket::bind(from).unwrap();
             socket.send_to(&ping.to_bytes(), to).unwrap();
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while row.pongs() == 0 {
-                let counts = host.counts();
-                assert!(Instant::now() < deadline, "{from}: no pong, {counts:?}");
-                thread::yield_now();
-            }
+            wait_for("a pong", || row.pongs() == 1);
         }
         assert_eq!(host.counts(), [2, 0, 0]);
         assert_eq!(monitor.counters().received().fates[Fate::Ok as usize], 2);
