@@ -1,6 +1,5 @@
 //! heartprobe: a heartbeat probe appliance for one dedicated monitoring box.
 
-
 mod changes;
 mod cli;
 mod clock;

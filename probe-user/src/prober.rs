@@ -84,7 +84,6 @@ pub struct Prober {
     engine: SocketEngine,
     classes: Vec<maps::Class>,
     links: Vec<Link>,
-    started: u64,
 }
 
 impl Prober {
@@ -112,7 +111,6 @@ impl Prober {
             engine,
             classes: Vec::new(),
             links: Vec::new(),
-            started: clock::monotonic(),
         })
     }
 
@@ -262,7 +260,6 @@ impl Prober {
         }
         standings.set(number, after);
         if after.state != before.state {
-            standings.set_since(number, ((now - self.started) / 1_000_000) as u32);
             self.vitals.count_change(class.group, after.state);
             let (from, to, missed) = (before.state, after.state, after.missed);
             self.live.changes.push(Change {

@@ -15,7 +15,7 @@ use hickory_resolver::{Resolver, TokioResolver, config::LookupIpStrategy, net::N
 
 /// Answers are believed at least and at most this long, whatever their TTL.
 const SHORTEST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// After a failure a name is looked up again this soon.
 const RETRY: Duration = Duration::from_secs(15);

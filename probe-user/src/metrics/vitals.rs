@@ -70,8 +70,6 @@ pub struct Engine {
 pub enum Transmit {
     /// From the daemon's sockets.
     Socket,
-    /// By XDP live frames.
-    Kernel,
 }
 
 /// How pongs are received.
@@ -287,7 +285,6 @@ impl Transmit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Socket => "socket",
-            Self::Kernel => "kernel",
         }
     }
 }
