@@ -65,6 +65,12 @@ pub enum BindError {
         "cannot listen on {0}: no interface of this machine has that address; choose another with --web.listen-address"
     )]
     NotOurs(String),
+    /// A port that this user may not take.
+    #[error(
+        "cannot listen on {0}: permission denied; ports below 1024 take CAP_NET_BIND_SERVICE, choose another with \
+         --web.listen-address"
+    )]
+    Denied(String),
     /// The address is no address, or the kernel refuses for another reason.
     #[error(
         "cannot listen on {0}: {1}; --web.listen-address takes HOST:PORT, [IPV6]:PORT or :PORT"
@@ -89,6 +95,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, BindError> {
     bound.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.to_owned()),
         io::ErrorKind::AddrNotAvailable => BindError::NotOurs(address.to_owned()),
+        io::ErrorKind::PermissionDenied => BindError::Denied(address.to_owned()),
         _ => BindError::Other(address.to_owned(), error),
     })
 }

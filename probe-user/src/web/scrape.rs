@@ -62,7 +62,7 @@ fn write(exporter: &Exporter, coding: Coding, mut client: Chunks) -> io::Result<
     match coding {
         Coding::Identity => exporter.write(&mut client),
         Coding::Gzip => {
-            // The CPU is the prober's: a higher level saves little more.
+            // The CPU is the prober's, and whoever scrapes is mostly near: time counts for more than size.
             let mut gzip = GzEncoder::new(client, Compression::fast());
             exporter.write(&mut gzip)?;
             gzip.finish().map(drop)
