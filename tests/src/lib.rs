@@ -1,1 +1,1 @@
-
+//! Nothing yet: the end-to-end tests stand in `tests/`.
