@@ -2,10 +2,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use probe_common::{maps::Fate, row::Row};
 
-use super::{
-    engine::{Engine, Receive, Transmit},
-    *,
-};
+use super::*;
 use crate::{
     core::verdict::{Outcome, Policy, State},
     fleet::{Class, Fleet, Group, Target},
