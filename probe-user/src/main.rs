@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod commands;
 mod complaint;
+mod config;
 mod core;
 mod daemon;
 mod demo;

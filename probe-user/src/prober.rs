@@ -262,13 +262,17 @@ impl Prober {
         if after.state != before.state {
             self.vitals.count_change(class.group, after.state);
             let (from, to, missed) = (before.state, after.state, after.missed);
-            self.live.changes.push(Change {
-                target: number,
-                from,
-                to,
-                missed,
-                at: now,
-            });
+            // That a new target is up is what everyone expects: it is counted, not told.
+            if (from, to) != (State::Pending, State::Up) {
+                let change = Change {
+                    target: number,
+                    from,
+                    to,
+                    missed,
+                    at: now,
+                };
+                self.live.changes.push(change);
+            }
         }
     }
 
