@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod commands;
 mod complaint;
+mod config;
 mod core;
 mod engine;
 mod fleet;
@@ -35,6 +36,14 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
+            // Each of its lines begins with a place in the file, for editors to jump to.
+            if let Some(errors) = error
+                .chain()
+                .find_map(|e| e.downcast_ref::<config::Errors>())
+            {
+                eprintln!("{errors}");
+                return ExitCode::from(2);
+            }
             eprintln!("heartprobe: {error:#}");
             ExitCode::FAILURE
         }
