@@ -103,13 +103,12 @@ impl fmt::Display for Report<'_> {
                 ""
             },
         )?;
-        match config.keyed {
-            true => writeln!(f, "keyed: only reflectors that have the key are believed"),
-            false => writeln!(
-                f,
-                "not keyed: whoever can send this box a packet can make a host look alive; make a key with: heartprobe keygen"
-            ),
-        }
+        let keyed = if config.keyed {
+            "keyed: only reflectors that have the key are believed"
+        } else {
+            "not keyed: any stranger can answer for a host; make a key with: heartprobe keygen"
+        };
+        writeln!(f, "{keyed}")
     }
 }
 
