@@ -35,6 +35,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        // Names are looked up between these two, unless `no_dns` is set.
         let config = config::load(&self.config_file)?;
         std::io::stdout()
             .write_all(Report(&config).to_string().as_bytes())
