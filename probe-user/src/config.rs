@@ -259,7 +259,8 @@ fn read_keys(node: &Node, folder: &path::Path, problems: &mut Problems) -> Optio
 }
 
 impl Config {
-    /// The DNS names among the targets, in lower case, with the place that names them.
+    /// The DNS names among the targets, in lower case, with the place that names them. A name that is there for several
+    /// ports or groups comes as often.
     pub fn names(&self) -> impl Iterator<Item = (&str, Place)> {
         self.targets.iter().filter_map(|target| match &target.host {
             Host::Name(name) => Some((&**name, target.place)),

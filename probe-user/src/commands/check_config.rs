@@ -36,6 +36,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        // Names are looked up between these two, unless `no_dns` is set.
         let config = config::load(&self.config_file)?;
         if !self.no_dns {
             self.check_names(&config)?;

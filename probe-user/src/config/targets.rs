@@ -46,14 +46,13 @@ impl Targets<'_> {
                 continue;
             };
             match self.add(text, item.place, problems) {
-                Ok(()) => {}
                 Err(Refusal::Wrong(what)) => problems.add(item.place, path, what),
-                // What follows would be too many as well.
+                // Said once: what follows would be too many as well.
                 Err(Refusal::TooMany(what)) if !full => {
                     problems.add(item.place, path, what);
                     full = true;
                 }
-                Err(Refusal::TooMany(_)) => {}
+                Ok(()) | Err(Refusal::TooMany(_)) => {}
             }
         }
         let complete = problems.len() == before;

@@ -66,7 +66,8 @@ pub(super) fn parse(text: &[u8], problems: &mut Problems) -> Option<Node> {
         }
         Err(error) => {
             let place = error.location().map(place).unwrap_or_default();
-            let message = error.to_string();
+            // For users: the other wording speaks of the options of the parser.
+            let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
             let suffix = format!(" at line {}, column {}", place.line, place.column);
             let message = message.strip_suffix(&suffix).unwrap_or(&message);
             problems.add(place, Path::Top, message);
