@@ -2,7 +2,7 @@
 //!
 //! The whole file is read before anything is said, so that one look shows all that is wrong with it.
 
-mod address;
+pub mod address;
 mod duration;
 mod groups;
 mod overrides;
@@ -22,7 +22,7 @@ use std::{
 use probe_common::{siphash::Key, wire::REFLECTOR_PORT};
 
 pub use self::{
-    duration::show as show_duration,
+    duration::{parse as parse_duration, show as show_duration},
     problem::{Errors, Place},
 };
 use self::{
