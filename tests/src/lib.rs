@@ -7,6 +7,7 @@
 )]
 
 pub mod behaviour;
+pub mod bpf;
 pub mod config;
 pub mod daemon;
 pub mod frame;

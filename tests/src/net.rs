@@ -7,7 +7,7 @@
 //! | 198.18.0.1, 2001:db8::1 | the monitor |
 //! | 198.18.0.2, 2001:db8::2 | the fleet's end of the wire |
 //! | 198.19.0.0/16, 2001:db8:1::/48 | the fleet: every address is local there, for sockets to bind to |
-//! | 198.18.1.0/24, 2001:db8:2::/48 | nobody but a [`crate::raw::Responder`]: the fleet's kernel is silent |
+//! | 198.18.64.0/18, 2001:db8:2::/48 | nobody but a [`crate::raw::Responder`]: the fleet's kernel is silent |
 
 use std::{
     fs::{self, File},
@@ -59,7 +59,7 @@ impl Net {
         };
         net.plug();
         // What comes for these addresses is for raw sockets to see: the fleet's kernel must not answer for them.
-        net.fleet.ip("route add blackhole 198.18.1.0/24");
+        net.fleet.ip("route add blackhole 198.18.64.0/18");
         net.fleet.ip("-6 route add blackhole 2001:db8:2::/48");
         net.fleet.ip("route add local 198.19.0.0/16 dev lo");
         net.fleet.ip("-6 route add local 2001:db8:1::/48 dev lo");
@@ -82,7 +82,7 @@ impl Net {
             // A veth hands frames that an XDP program of the other side sent only to a side with NAPI, which GRO turns on.
             side.run("ethtool", &["-K", WIRE, "gro", "on"]);
         }
-        for prefix in ["198.19.0.0/16", "198.18.1.0/24"] {
+        for prefix in ["198.19.0.0/16", "198.18.64.0/18"] {
             monitor.ip(&format!("route add {prefix} via 198.18.0.2"));
         }
         for prefix in ["2001:db8:1::/48", "2001:db8:2::/48"] {

@@ -97,7 +97,7 @@ fn a_responder_sees_pings_and_answers_for_addresses_that_nobody_has() {
         },
     );
     let cases = [
-        ("0.0.0.0:0", "198.18.1.9:4862"),
+        ("0.0.0.0:0", "198.18.64.9:4862"),
         ("[::]:0", "[2001:db8:2::9]:4862"),
     ];
     for (from, to) in cases {
