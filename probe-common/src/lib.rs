@@ -4,7 +4,8 @@
 //! ([`siphash`]), one target's cache line ([`row`]), the values of the other BPF maps ([`maps`]) and the
 //! rules by which a pong is judged ([`pong`]).
 #![no_std]
-#![forbid(unsafe_code)]
+// Only `word` holds any, and only for BPF.
+#![deny(unsafe_code)]
 #![expect(
     clippy::inline_always,
     reason = "a call costs the BPF side a frame of its 512-byte stack"
@@ -16,3 +17,4 @@ pub mod pong;
 pub mod row;
 pub mod siphash;
 pub mod wire;
+mod word;

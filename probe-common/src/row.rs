@@ -6,13 +6,17 @@
 //! | --- | --- | --- |
 //! | address, port, class | the daemon | when the target is added or its address changes |
 //! | sent, a window's bit cleared | the transmitting engine | before it sends a ping |
+//! | interface | the daemon | when routes change |
 //! | pong, a window's bit set, pongs, health, boot | the receiver (XDP or socket) | for a pong that counts |
 //!
 //! Benign race: two pongs of one target on two CPUs may each write `pong`; either pair is whole, for it is one word.
 
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
-use crate::address::Address;
+use crate::{
+    address::Address,
+    word::{AtomicU16, AtomicU32, AtomicU64},
+};
 
 /// Pings of one target that can be in flight and told apart: the width of the windows, as in the anti-replay
 /// window of RFC 4303 §3.4.3.
@@ -35,7 +39,8 @@ pub struct Row {
     pongs: AtomicU32,
     health: AtomicU32,
     boot: AtomicU32,
-    spare: AtomicU32,
+    /// Index of the interface that its pings leave by, 0 = not known.
+    interface: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Row>() == 64 && align_of::<Row>() == 64);
@@ -97,6 +102,16 @@ impl Row {
             Address([a.load(Relaxed), b.load(Relaxed)]),
             self.port.load(Relaxed),
         )
+    }
+
+    /// Index of the interface that its pings leave by, 0 = not known.
+    pub fn interface(&self) -> u32 {
+        self.interface.load(Relaxed)
+    }
+
+    /// Routes changed: the target's pings now leave by another interface.
+    pub fn set_interface(&self, index: u32) {
+        self.interface.store(index, Relaxed);
     }
 
     /// Sequence number of the last ping sent, which is also how many were: 0 before the first.

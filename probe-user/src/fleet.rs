@@ -1,9 +1,12 @@
 //! The fleet: who is probed, in which group and by which policy. Read-only once made; a reload makes a new one.
 
+mod renumber;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use probe_common::{maps, wire::REFLECTOR_PORT};
 
+pub use self::renumber::renumber;
 use crate::core::verdict::Policy;
 
 /// Every target by its number, with the groups and classes that they refer to.
@@ -24,6 +27,8 @@ pub struct Group {
     pub name: Arc<str>,
     /// Further labels of each of its targets, in the order of the configuration.
     pub labels: Vec<(String, String)>,
+    /// Whether a reload removed it: it keeps its number, in case it comes back, but is shown no more.
+    pub gone: bool,
 }
 
 /// A group under one policy: what a target is judged by.

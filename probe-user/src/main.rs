@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "until the commands that use the modules stand")]
 
+mod changes;
 mod cli;
 mod commands;
 mod core;
 mod fleet;
+mod network;
 mod snapshot;
 mod standings;
 mod table;

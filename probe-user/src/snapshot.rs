@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use probe_common::row::Row;
 
 use crate::{
+    changes::Changes,
     core::verdict::{Standing, State},
     fleet::{Class, Fleet, Group, Target},
     standings::Standings,
@@ -21,6 +22,8 @@ pub struct Live {
     pub table: Arc<Table>,
     /// A verdict a target.
     pub standings: Standings,
+    /// The last changes of state.
+    pub changes: Changes,
 }
 
 /// The fleet as of one moment. Counters and verdicts are read as they stand when a target is looked at: reading takes
@@ -53,6 +56,17 @@ pub struct Reading<'a> {
 }
 
 impl Live {
+    /// The state of a monitor that probes nobody yet, with room for as many targets as the table has rows.
+    pub fn new(table: Arc<Table>) -> Self {
+        let standings = Standings::new(table.rows().len() as u32);
+        Self {
+            fleet: ArcSwap::default(),
+            table,
+            standings,
+            changes: Changes::default(),
+        }
+    }
+
     /// A snapshot of now.
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {

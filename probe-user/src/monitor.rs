@@ -1,0 +1,111 @@
+//! A running monitor: the prober's thread and all that others read of it. `run` and `demo` differ in what they add.
+
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+
+use anyhow::Context;
+use probe_common::{maps::Settings, siphash::Key};
+
+use crate::{
+    changes::Change,
+    fleet::Fleet,
+    metrics::Vitals,
+    prober::{Handle, Order, Prober},
+    snapshot::Live,
+    table::Table,
+    tally::Tally,
+};
+
+/// How often new changes of state are looked for to be logged.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Changes logged line by line in one look; of an outage of more the rest is told as a number.
+const LINES: usize = 50;
+
+/// Groups that there is room for beyond the first configuration's, for later ones.
+pub const SPARE_GROUPS: usize = 64;
+
+/// The prober's thread and what it shares.
+pub struct Monitor {
+    /// Fleet, rows, verdicts.
+    pub live: Arc<Live>,
+    /// The engine's own health.
+    pub vitals: Arc<Vitals>,
+    /// What the sockets received.
+    pub tally: Arc<Tally>,
+    /// What the kernel's receiver must know.
+    pub settings: Settings,
+    prober: Arc<Handle>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Monitor {
+    /// Starts a prober on this table, which probes nobody yet.
+    ///
+    /// # Errors
+    /// When the sockets cannot be opened.
+    pub fn start(table: Table, keys: [Key; 2], groups: usize) -> anyhow::Result<Self> {
+        let live = Arc::new(Live::new(Arc::new(table)));
+        let vitals = Arc::new(Vitals::new());
+        let tally = Arc::new(Tally::new(groups));
+        let mut epoch = [0; 4];
+        rustix::rand::getrandom(&mut epoch, rustix::rand::GetRandomFlags::empty())
+            .context("drawing an epoch")?;
+        let settings = Settings { keys, epoch: u32::from_ne_bytes(epoch), ..Settings::default() };
+        let prober = Prober::new(live.clone(), vitals.clone(), tally.clone(), settings)
+            .context("opening the sockets that pings leave by")?;
+        let settings = *prober.settings();
+        let (prober, thread) = prober.start().context("starting the prober's thread")?;
+        Ok(Self { live, vitals, tally, settings, prober: Arc::new(prober), thread })
+    }
+
+    /// The hold on the prober.
+    pub fn prober(&self) -> Arc<Handle> {
+        self.prober.clone()
+    }
+
+    /// Whether the prober's thread has ended, which it does only when told to or when it cannot go on.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the prober and waits for it.
+    ///
+    /// # Errors
+    /// With what ended it, if it had not been told to.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.prober.order(Order::Stop);
+        match self.thread.join() {
+            Ok(ended) => ended.context("the prober could not go on"),
+            Err(_) => anyhow::bail!("the prober's thread panicked"),
+        }
+    }
+}
+
+/// Logs every change of state until it is dropped.
+pub async fn log_changes(live: Arc<Live>) {
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (changes, total) = live.changes.since(seen);
+        let fleet = live.fleet.load();
+        for change in changes.iter().take(LINES) {
+            log_change(&fleet, change);
+        }
+        match total - seen {
+            new if new > LINES as u64 => tracing::warn!("and {} more changes", new - LINES as u64),
+            _ => {}
+        }
+        seen = total;
+    }
+}
+
+fn log_change(fleet: &Fleet, change: &Change) {
+    let Some(Some(target)) = fleet.targets.get(change.target as usize) else { return };
+    let (group, label) = (&fleet.group_of(target).name, target.label());
+    let (from, to, missed) = (change.from.name(), change.to.name(), change.missed);
+    if change.to.is_up() {
+        tracing::info!("{group} {label}: {from} -> {to}");
+    } else {
+        tracing::warn!("{group} {label}: {from} -> {to}, {missed} missed in a row");
+    }
+}

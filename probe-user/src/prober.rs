@@ -1,0 +1,309 @@
+//! The prober: one thread that turns the schedule into pings, pongs into rows, and rows into verdicts.
+//!
+//! One turn of its loop takes orders, empties the sockets, judges the pings whose timeout has ended, and sends the pings
+//! that are due. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
+//! them, are read before any ping of theirs is judged, so that a stalled monitor raises no false alarm.
+
+mod airwaves;
+mod flights;
+mod outages;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use probe_common::{
+    address::Address,
+    maps::Settings,
+    row::{Answer, Row},
+    siphash::Key,
+};
+
+use self::{
+    airwaves::Airwaves,
+    flights::{Flight, Flights},
+    outages::Outages,
+};
+use crate::{
+    clock,
+    core::{
+        schedule::Schedule,
+        verdict::{Outcome, State},
+    },
+    fleet::Fleet,
+    metrics::Vitals,
+    network::Link,
+    snapshot::Live,
+    tally::Tally,
+    udp::Waker,
+};
+
+/// A ping that could not leave within this of its time is not sent at all: a burst would only distort what is measured.
+const MOST_LAG: u64 = 200_000_000;
+
+/// How long after a ping's timeout it is judged, ns: a pong that came in time may still be on its way through this box.
+const GRACE: u64 = 5_000_000;
+
+/// Without anything to do the loop turns as often as this, so that its health can be seen from outside.
+const IDLE: u64 = 200_000_000;
+
+/// What the daemon tells the prober.
+#[derive(Debug)]
+pub enum Order {
+    /// Probe this fleet from now on. A target that both fleets have under one number is the same target.
+    Fleet(Arc<Fleet>),
+    /// Sign with the first key, accept both.
+    Keys([Key; 2]),
+    /// These are the box's links now.
+    Links(Vec<Link>),
+    /// End.
+    Stop,
+}
+
+/// The daemon's hold on the running prober.
+#[derive(Debug)]
+pub struct Handle {
+    orders: mpsc::Sender<Order>,
+    waker: Waker,
+    pulse: Arc<AtomicU64>,
+}
+
+impl Handle {
+    /// Gives an order; it is carried out in the loop's next turn. Nothing happens if the prober has ended.
+    pub fn order(&self, order: Order) {
+        if self.orders.send(order).is_ok() {
+            self.waker.wake();
+        }
+    }
+
+    /// How long ago the loop last turned: well under a second while it is healthy.
+    pub fn idle_for(&self) -> Duration {
+        Duration::from_nanos(clock::monotonic().saturating_sub(self.pulse.load(Relaxed)))
+    }
+}
+
+/// The prober's own state; [`Prober::start`] makes a thread of it.
+pub struct Prober {
+    live: Arc<Live>,
+    vitals: Arc<Vitals>,
+    settings: Settings,
+    fleet: Arc<Fleet>,
+    schedule: Schedule,
+    flights: Flights,
+    outages: Outages,
+    air: Airwaves,
+    links: Vec<Link>,
+    started: u64,
+    changes: ChangeLog,
+}
+
+impl Prober {
+    /// Opens the sockets. `settings` gets the ports that they were given.
+    ///
+    /// # Errors
+    /// When the kernel refuses both an IPv4 and an IPv6 socket.
+    pub fn new(
+        live: Arc<Live>,
+        vitals: Arc<Vitals>,
+        tally: Arc<Tally>,
+        mut settings: Settings,
+    ) -> io::Result<Self> {
+        let air = Airwaves::open(tally, vitals.clone())?;
+        settings.ports = air.ports();
+        settings.rows = live.table.rows().len() as u32;
+        Ok(Self {
+            live,
+            vitals,
+            settings,
+            fleet: Arc::default(),
+            schedule: Schedule::new(),
+            flights: Flights::default(),
+            outages: Outages::default(),
+            air,
+            links: Vec::new(),
+            started: clock::monotonic(),
+            changes: ChangeLog::default(),
+        })
+    }
+
+    /// What the kernel's receiver must know of this prober.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Starts the thread. It ends with [`Order::Stop`], or with an error that leaves nothing to probe with.
+    pub fn start(self) -> io::Result<(Handle, JoinHandle<io::Result<()>>)> {
+        let (orders, inbox) = mpsc::channel();
+        let pulse = Arc::new(AtomicU64::new(clock::monotonic()));
+        let handle = Handle { orders, waker: self.air.waker()?, pulse: pulse.clone() };
+        let thread = std::thread::Builder::new()
+            .name("prober".into())
+            .spawn(move || self.run(&inbox, &pulse))?;
+        Ok((handle, thread))
+    }
+
+    fn run(mut self, orders: &mpsc::Receiver<Order>, pulse: &AtomicU64) -> io::Result<()> {
+        let mut due = Vec::new();
+        loop {
+            let now = clock::monotonic();
+            pulse.store(now, Relaxed);
+            loop {
+                match orders.try_recv() {
+                    Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+                    Ok(order) => self.obey(order, now),
+                    Err(mpsc::TryRecvError::Empty) => break,
+                }
+            }
+            if let Some((from, until)) = self.air.drain(&self.live.table, &self.fleet, &self.settings)? {
+                self.outages.lost_pongs(from, until);
+            }
+            self.evaluate(clock::monotonic());
+            self.ping(&mut due);
+            self.vitals.set_fit(!self.outages.last());
+            self.changes.flush(clock::monotonic());
+            self.air.wait(self.next_turn())?;
+        }
+    }
+
+    fn next_turn(&self) -> u64 {
+        let idle = clock::monotonic() + IDLE;
+        let evaluation = self.flights.next_end().map(|end| end + GRACE);
+        [self.schedule.next_due(), evaluation].into_iter().flatten().fold(idle, u64::min)
+    }
+
+    fn obey(&mut self, order: Order, now: u64) {
+        match order {
+            Order::Fleet(fleet) => self.change_fleet(fleet, now),
+            Order::Keys(keys) => self.settings.keys = keys,
+            Order::Links(links) => self.change_links(links, now),
+            Order::Stop => {}
+        }
+    }
+
+    fn change_links(&mut self, links: Vec<Link>, now: u64) {
+        for gone in self.links.iter().filter(|old| links.iter().all(|new| new.index != old.index)) {
+            self.outages.set_link(gone.index, false, now);
+        }
+        for link in &links {
+            self.outages.set_link(link.index, link.works, now);
+        }
+        self.links = links;
+    }
+
+    /// Goes from one fleet to the next; targets that stay keep row, verdict and phase.
+    fn change_fleet(&mut self, fleet: Arc<Fleet>, now: u64) {
+        let old = std::mem::replace(&mut self.fleet, fleet.clone());
+        for number in 0..old.targets.len().max(fleet.targets.len()) {
+            let before = old.targets.get(number).and_then(Option::as_ref);
+            let after = fleet.targets.get(number).and_then(Option::as_ref);
+            let row = &self.live.table.rows()[number];
+            let number = number as u32;
+            if before.is_some() && after.is_none() {
+                self.schedule.remove(number);
+                self.live.standings.clear(number);
+                row.clear();
+            }
+            let Some(target) = after else { continue };
+            let (address, port) = target
+                .address
+                .map_or((Address::default(), 0), |at| (at.ip().into(), at.port()));
+            if before.is_none() {
+                row.assign(address, port, target.class);
+            } else if row.address() != (address, port) {
+                row.set_address(address, port);
+            }
+            row.set_class(target.class);
+            let interval = fleet.class_of(target).interval.as_nanos() as u64;
+            self.schedule.set(number, interval, now);
+        }
+        self.live.fleet.store(fleet);
+    }
+
+    /// Judges every ping whose timeout has ended.
+    fn evaluate(&mut self, now: u64) {
+        let Some(end) = self.flights.next_end().filter(|&end| end + GRACE <= now) else { return };
+        let _ = end;
+        while let Some(flight) = self.flights.pop_ended(now - GRACE) {
+            let row = &self.live.table.rows()[flight.target as usize];
+            // The number may have been given to another target meanwhile, whose ping this is not.
+            if !row.is_open(flight.seq) {
+                continue;
+            }
+            let outcome = match row.answer(flight.seq) {
+                Answer::Good => Outcome::Good,
+                Answer::Late => Outcome::Late,
+                Answer::None if self.outages.hid(row.interface(), flight.at, now) => Outcome::Unsent,
+                Answer::None => Outcome::Missed,
+            };
+            self.judge(flight.target, outcome, now);
+        }
+        self.vitals.evaluation.observe(seconds(clock::monotonic() - now));
+    }
+
+    fn judge(&mut self, number: u32, outcome: Outcome, now: u64) {
+        let Some(Some(target)) = self.fleet.targets.get(number as usize) else { return };
+        let class = self.fleet.class_of(target);
+        let standings = &self.live.standings;
+        if outcome == Outcome::Late {
+            standings.count_late(number);
+        }
+        let before = standings.get(number);
+        let after = before.after(outcome, class.policy);
+        if after == before {
+            return;
+        }
+        standings.set(number, after);
+        if after.state != before.state {
+            standings.set_since(number, ((now - self.started) / 1_000_000) as u32);
+            self.vitals.count_change(class.group, after.state);
+            self.changes.tell(now, || {
+                let group = &self.fleet.group_of(target).name;
+                let (label, missed) = (target.label(), after.missed);
+                let (was, is) = (before.state.name(), after.state.name());
+                match after.state {
+                    State::Critical | State::Dead => {
+                        tracing::warn!("{group} {label}: {was} -> {is}, missed {missed} in a row");
+                    }
+                    _ => tracing::info!("{group} {label}: {was} -> {is}"),
+                }
+            });
+        }
+    }
+
+    /// Sends every ping that is due.
+    fn ping(&mut self, due: &mut Vec<(u32, u64)>) {
+        let now = clock::monotonic();
+        due.clear();
+        self.schedule.due(now, |target, at| due.push((target, at)));
+        let Some(&(_, first)) = due.first() else { return };
+        self.vitals.lag.observe(seconds(now.saturating_sub(first)));
+        for batch in due.chunks(Airwaves::BATCH) {
+            let now = clock::monotonic();
+            for &(number, at) in batch {
+                let row = &self.live.table.rows()[number as usize];
+                if now.saturating_sub(at) > MOST_LAG || row.address().1 == 0 {
+                    self.unsent(number, now);
+                } else {
+                    self.air.stage(number, row, &self.settings);
+                }
+            }
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        todo!()
+    }
+
+    fn unsent(&mut self, number: u32, now: u64) {
+        self.vitals.unsent.inc();
+        self.judge(number, Outcome::Unsent, now);
+    }
+}
