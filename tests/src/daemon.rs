@@ -69,6 +69,17 @@ pub fn heartprobe_as_nobody() -> Command {
     command
 }
 
+/// The same with no more than the capabilities that the systemd unit gives: `nobody` with what the kernel's receiver needs.
+pub fn heartprobe_with_capabilities() -> Command {
+    const CAPABILITIES: &str = "+net_admin,+bpf,+perfmon";
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"])
+        .args(["--inh-caps", CAPABILITIES, "--ambient-caps", CAPABILITIES])
+        .arg(heartprobe().get_program());
+    command
+}
+
 /// A folder for a daemon's files, which `nobody` can read.
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder for the configuration");
@@ -82,9 +93,9 @@ impl<'net> Daemon<'net> {
         Self::launch(namespace, folder(), config, heartprobe()).until_ready()
     }
 
-    /// The same as `nobody`.
-    pub fn run_as_nobody(namespace: &'net Namespace, config: &str) -> Self {
-        Self::launch(namespace, folder(), config, heartprobe_as_nobody()).until_ready()
+    /// The same by this program, which may run as somebody else.
+    pub fn run_by(program: Command, namespace: &'net Namespace, config: &str) -> Self {
+        Self::launch(namespace, folder(), config, program).until_ready()
     }
 
     /// The same with the files, such as keys, that lie in this folder.

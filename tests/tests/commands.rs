@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
-use std::{fs, process::Output, time::Duration};
+use std::{fs, net::UdpSocket, path::Path, process::Output, time::Duration};
 
 use heartprobe_tests::{
     behaviour::silent,
@@ -32,7 +32,7 @@ fn start(namespace: &Namespace, arguments: &[&str]) -> Process {
 }
 
 /// Makes a key file in the folder, and returns the key in it.
-fn keygen(file: &std::path::Path) -> Key {
+fn keygen(file: &Path) -> Key {
     let made = run(&["keygen"]);
     assert!(made.status.success(), "{made:?}");
     fs::write(file, &made.stdout).unwrap();
@@ -119,7 +119,7 @@ fn keys_rotate_without_a_gap() {
     let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
     keygen(&old);
     keygen(&new);
-    let path = |key: &std::path::Path| key.to_str().unwrap().to_owned();
+    let path = |key: &Path| key.to_str().unwrap().to_owned();
     // One host has both keys, as in the middle of a rotation: it takes either, and answers with the ping's.
     let _both = start(
         &net.fleet,
@@ -328,10 +328,7 @@ fn help_and_version_are_there() {
 fn a_reflector_whose_port_is_taken_says_so() {
     require_root!();
     let net = Net::new();
-    let _taken = net
-        .fleet
-        .enter(|| std::net::UdpSocket::bind("0.0.0.0:4862"))
-        .unwrap();
+    let _taken = net.fleet.enter(|| UdpSocket::bind("0.0.0.0:4862")).unwrap();
     let mut reflector = start(&net.fleet, &["reflect"]);
     assert_eq!(
         reflector.exit(SLACK).code(),

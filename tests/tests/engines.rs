@@ -1,15 +1,19 @@
 //! The ways that pings and pongs take: XDP native and generic, TC, plain sockets; tags and options on the wire.
 
 use heartprobe_tests::{
+    behaviour::{silent, slow},
     bpf::{programs_on_wire, xdp_mode},
-    config::{SLACK, after, fleet},
-    daemon::{Daemon, State},
+    config::{LATE, SLACK, after, fleet},
+    daemon::{Daemon, State, heartprobe_as_nobody, heartprobe_with_capabilities},
     frame::Wrapping,
+    metrics::Scrape,
     net::{Net, WIRE},
     peer::Host,
     raw::{Captured, Responder},
     require_root,
 };
+
+const HOST: &str = "198.19.0.1";
 
 /// Addresses where a raw responder answers.
 const RAW: [&str; 2] = ["198.18.64.1", "2001:db8:2::1"];
@@ -81,9 +85,9 @@ fn pongs_behind_ipv4_options_are_counted() {
 fn without_a_wish_xdp_is_native_where_the_driver_has_it() {
     require_root!();
     let net = Net::new();
-    let _host = Host::start(&net.fleet, "198.19.0.1");
-    let daemon = Daemon::run(&net.monitor, &fleet(&["198.19.0.1"]));
-    let scrape = daemon.until_state("198.19.0.1", State::Up);
+    let _host = Host::start(&net.fleet, HOST);
+    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
+    let scrape = daemon.until_state(HOST, State::Up);
     assert_eq!(receive_mode(&scrape), "xdp-native");
     assert_eq!(xdp_mode(&net.monitor).as_deref(), Some("native"));
 }
@@ -92,12 +96,9 @@ fn without_a_wish_xdp_is_native_where_the_driver_has_it() {
 fn xdp_is_generic_where_the_configuration_wants_it() {
     require_root!();
     let net = Net::new();
-    let _host = Host::start(&net.fleet, "198.19.0.1");
-    let daemon = Daemon::run(
-        &net.monitor,
-        &format!("xdp: generic\n{}", fleet(&["198.19.0.1"])),
-    );
-    let scrape = daemon.until_state("198.19.0.1", State::Up);
+    let _host = Host::start(&net.fleet, HOST);
+    let daemon = Daemon::run(&net.monitor, &format!("xdp: generic\n{}", fleet(&[HOST])));
+    let scrape = daemon.until_state(HOST, State::Up);
     assert_eq!(receive_mode(&scrape), "xdp-generic");
     assert_eq!(xdp_mode(&net.monitor).as_deref(), Some("generic"));
 }
@@ -106,9 +107,9 @@ fn xdp_is_generic_where_the_configuration_wants_it() {
 fn without_any_privilege_the_daemon_does_its_whole_job_through_sockets() {
     require_root!();
     let net = Net::new();
-    let hosts = ["198.19.0.1", "2001:db8:1::1"];
+    let hosts = [HOST, "2001:db8:1::1"];
     let fleet_hosts = hosts.map(|host| Host::start(&net.fleet, host));
-    let daemon = Daemon::run_as_nobody(&net.monitor, &fleet(&hosts));
+    let daemon = Daemon::run_by(heartprobe_as_nobody(), &net.monitor, &fleet(&hosts));
     for host in hosts {
         daemon.until_state(host, State::Up);
     }
@@ -132,12 +133,24 @@ fn without_any_privilege_the_daemon_does_its_whole_job_through_sockets() {
 }
 
 #[test]
+fn the_systemd_units_capabilities_are_enough_for_xdp() {
+    require_root!("setpriv");
+    let net = Net::new();
+    let _host = Host::start(&net.fleet, HOST);
+    let program = heartprobe_with_capabilities();
+    let daemon = Daemon::run_by(program, &net.monitor, &fleet(&[HOST]));
+    let scrape = daemon.until_state(HOST, State::Up);
+    assert_eq!(receive_mode(&scrape), "xdp-native", "{}", daemon.log());
+    assert!(programs_on_wire(&net.monitor) >= 2, "receive and stamp");
+}
+
+#[test]
 fn what_is_not_for_the_monitor_passes_xdp_untouched() {
     require_root!("ping");
     let net = Net::new();
-    let _host = Host::start(&net.fleet, "198.19.0.1");
-    let daemon = Daemon::run(&net.monitor, &fleet(&["198.19.0.1"]));
-    daemon.until_state("198.19.0.1", State::Up);
+    let _host = Host::start(&net.fleet, HOST);
+    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
+    daemon.until_state(HOST, State::Up);
     for address in ["198.18.0.2", "2001:db8::2"] {
         net.monitor
             .run("ping", &["-c", "3", "-i", "0.05", "-W", "2", address]);
@@ -224,7 +237,7 @@ fn the_time_in_a_ping_is_that_of_its_leaving_not_of_its_batch() {
     );
 }
 
-fn receive_mode(scrape: &heartprobe_tests::metrics::Scrape) -> String {
+fn receive_mode(scrape: &Scrape) -> String {
     let of_wire = [("interface", WIRE)];
     let mut info = scrape.all("heartprobe_engine_info", &of_wire);
     let sample = info

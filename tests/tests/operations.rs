@@ -1,18 +1,18 @@
 //! The daemon in an operator's hands: started wrong, stopped, killed, reloaded, its network taken away.
 
 use std::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
 use heartprobe_tests::{
-    behaviour::silent,
+    behaviour::{silent, slow},
     bpf::{programs_on_wire, xdp_mode},
-    config::{after, fleet},
-    daemon::{Daemon, State},
+    config::{LATE, after, fleet},
+    daemon::{Daemon, State, heartprobe},
     net::{Net, WIRE},
     peer::Host,
-    process::poll,
+    process::{Process, poll},
     require_root,
 };
 use rustix::process::Signal;
@@ -75,7 +75,7 @@ fn it_stops_within_a_second_while_somebody_holds_a_connection_to_its_page() {
     let mut daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
     let _idle = net
         .monitor
-        .enter(|| std::net::TcpStream::connect(Daemon::web()))
+        .enter(|| TcpStream::connect(Daemon::web()))
         .unwrap();
     let told = Instant::now();
     daemon.signal(Signal::TERM);
@@ -111,9 +111,9 @@ fn a_typo_in_the_configuration_ends_it_with_file_line_and_suggestion() {
 fn a_configuration_that_is_not_there_ends_it_with_its_name() {
     require_root!();
     let net = Net::new();
-    let mut program = heartprobe_tests::daemon::heartprobe();
+    let mut program = heartprobe();
     program.args(["run", "--config.file", "no-such.yml"]);
-    let mut process = heartprobe_tests::process::Process::start(&net.monitor, &mut program);
+    let mut process = Process::start(&net.monitor, &mut program);
     assert_eq!(process.exit(after(0)).code(), Some(2));
     assert_eq!(
         process

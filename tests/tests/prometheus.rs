@@ -11,7 +11,7 @@ use std::{
 };
 
 use heartprobe_tests::{
-    behaviour::{silent, slow},
+    behaviour::{answer, silent, slow},
     config::{LATE, fleet},
     daemon::{Daemon, State},
     http,
@@ -123,7 +123,7 @@ fn a_real_prometheus_answers_queries_about_the_fleet() {
         &["1"],
     );
 
-    fleet_hosts[3].now(heartprobe_tests::behaviour::answer());
+    fleet_hosts[3].now(answer());
     prometheus.until("count(heartprobe_target_up == 1)", &["4"]);
 }
 
