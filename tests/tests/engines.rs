@@ -124,10 +124,8 @@ fn without_any_privilege_the_daemon_does_its_whole_job_through_sockets() {
     );
 
     let [one, other] = &fleet_hosts;
-    one.now(heartprobe_tests::behaviour::silent());
-    other.now(heartprobe_tests::behaviour::slow(
-        heartprobe_tests::config::LATE,
-    ));
+    one.now(silent());
+    other.now(slow(LATE));
     daemon.until_state(hosts[0], State::Dead);
     daemon.until_state(hosts[1], State::Overloaded);
 }

@@ -271,9 +271,7 @@ fn a_reload_changes_the_policy_of_a_target_that_stays() {
     require_root!();
     let net = Net::new();
     let host = Host::start(&net.fleet, HOST);
-    host.now(heartprobe_tests::behaviour::slow(
-        heartprobe_tests::config::LATE,
-    ));
+    host.now(slow(LATE));
     let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
     daemon.until_state(HOST, State::Overloaded);
     daemon.reload(&fleet(&[HOST]).replace("late_after: 80ms", "late_after: 190ms"));
