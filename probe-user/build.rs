@@ -51,10 +51,10 @@ fn object() -> Result<(PathBuf, String), String> {
     if let Some(fresh) = env::var_os(FRESH).filter(|path| !path.is_empty()) {
         // A relative path means one from the top of the repository, not from this package.
         let fresh = root.join(fresh);
-        return match fresh.is_file() {
-            true => Ok((fresh, sources)),
-            false => Err(format!("{FRESH} names no file: {}", fresh.display())),
-        };
+        if !fresh.is_file() {
+            return Err(format!("{FRESH} names no file: {}", fresh.display()));
+        }
+        return Ok((fresh, sources));
     }
     let object = root.join(digest::OBJECT);
     if !object.is_file() {

@@ -26,8 +26,7 @@ impl Pong {
         if !matches!(message.kind, Kind::Pong) {
             return Err(Fate::Malformed);
         }
-        let [current, previous] = &settings.keys;
-        if !packet.signed_by(current) && !packet.signed_by(previous) {
+        if packet.signer(&settings.keys).is_none() {
             return Err(Fate::Forged);
         }
         if message.epoch != settings.epoch || message.target >= settings.rows {

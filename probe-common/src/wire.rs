@@ -81,6 +81,27 @@ impl Message {
         }
     }
 
+    /// The pong to this ping. What the monitor wrote is echoed; `received` and `sent` in ns since the Unix epoch, 0 = not
+    /// known.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pong(&self, health: u32, boot: u32, received: u64, sent: u64) -> Self {
+        Self {
+            kind: Kind::Pong,
+            flags: 0,
+            key: self.key,
+            target: self.target,
+            seq: self.seq,
+            epoch: self.epoch,
+            health,
+            time: self.time,
+            received,
+            sent,
+            boot,
+            session: 0,
+        }
+    }
+
     /// The message on the wire, signed with `key`.
     #[inline(always)]
     pub fn encode(&self, key: &Key) -> Packet {
@@ -197,6 +218,20 @@ impl Packet {
     #[inline(always)]
     pub fn signed_by(&self, key: &Key) -> bool {
         self.0[7] == self.tag(key).to_be()
+    }
+
+    /// The one of `keys` that gives the tag.
+    #[inline(always)]
+    pub fn signer<'a>(&self, keys: &'a [Key; 2]) -> Option<&'a Key> {
+        // One by one: the verifier cannot follow an iterator to its end.
+        let [first, second] = keys;
+        if self.signed_by(first) {
+            Some(first)
+        } else if self.signed_by(second) {
+            Some(second)
+        } else {
+            None
+        }
     }
 
     /// Sets the sender's time (ns, monotonic). The tag is wrong until [`Packet::sign`].

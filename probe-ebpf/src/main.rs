@@ -1,14 +1,62 @@
 //! heartprobe's eBPF programs. `cargo xtask build-ebpf` builds them.
+//!
+//! Each program is a function from a frame to what became of it, or [`Foreign`]: then the frame passes untouched.
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs a frame of the 512-byte stack, and the verifier forgets bounds across it"
+)]
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use probe_common as _;
+mod frame;
+mod maps;
+mod receive;
+mod reflect;
+mod stamp;
 
-/// Takes in the pongs: for now everything passes.
+use aya_ebpf::{
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use probe_common::maps::Reflection;
+
+use crate::frame::{Foreign, Frame};
+
+/// Takes in the pongs of this monitor, on each interface that targets are routed through.
 #[xdp]
-fn receive(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_PASS
+pub fn receive(ctx: XdpContext) -> u32 {
+    match receive::receive(&Frame::from(&ctx)) {
+        Ok(fate) => {
+            maps::count(&maps::FATES, fate as u32);
+            xdp_action::XDP_DROP
+        }
+        Err(Foreign) => xdp_action::XDP_PASS,
+    }
+}
+
+/// Writes time and tag into this monitor's pings as they leave.
+#[classifier]
+pub fn stamp(ctx: TcContext) -> i32 {
+    match stamp::stamp(&ctx) {
+        // Either way the next program has its turn.
+        Ok(()) | Err(Foreign) => TC_ACT_UNSPEC,
+    }
+}
+
+/// Answers pings on a host, in place of its sockets.
+#[xdp]
+pub fn reflect(ctx: XdpContext) -> u32 {
+    match reflect::reflect(&Frame::from(&ctx)) {
+        Ok(reflection) => {
+            maps::count(&maps::REFLECTIONS, reflection as u32);
+            match reflection {
+                Reflection::Answered => xdp_action::XDP_TX,
+                Reflection::Forged | Reflection::Malformed => xdp_action::XDP_DROP,
+            }
+        }
+        Err(Foreign) => xdp_action::XDP_PASS,
+    }
 }
 
 // `GPL` opens the helpers that the kernel keeps for programs under that licence.

@@ -7,3 +7,26 @@ pub mod ping;
 pub mod reflect;
 pub mod run;
 pub mod version;
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Tells when the user wants the command to end: SIGTERM or SIGINT.
+pub fn stop_signal() -> io::Result<tokio::sync::mpsc::Receiver<()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}

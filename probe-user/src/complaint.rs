@@ -25,7 +25,11 @@ impl<K: PartialEq> Complaints<K> {
     /// this time included.
     pub fn count(&mut self, kind: K, now: u64) -> Option<u64> {
         let Some(known) = self.0.iter_mut().find(|known| known.kind == kind) else {
-            self.0.push(Complaint { kind, told_at: now, since: 0 });
+            self.0.push(Complaint {
+                kind,
+                told_at: now,
+                since: 0,
+            });
             return Some(1);
         };
         known.since += 1;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probe_common::{siphash::Key, wire};
+use probe_common::{maps::Reflector, wire};
 use tokio::net::UdpSocket;
 
 use self::script::{Mood, mood};
@@ -18,10 +18,9 @@ use crate::{
     clock,
     core::verdict::Policy,
     fleet::{Class, Fleet, Group, Target},
-    reflector::answer,
 };
 
-/// The fleet's groups: name, hosts, whether a label of its own.
+/// The fleet's groups: name and hosts.
 const GROUPS: [(&str, u32); 3] = [("web", 160), ("db", 60), ("edge", 100)];
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -38,12 +37,16 @@ fn address(number: u32) -> Ipv4Addr {
 ///
 /// # Errors
 /// When the loopback addresses give no sockets.
-pub async fn start(key: Key) -> io::Result<Fleet> {
+pub async fn start() -> io::Result<Fleet> {
     let mut fleet = Fleet::default();
     let begin = Instant::now();
     let port = free_port().await?;
     for (number, (name, hosts)) in GROUPS.into_iter().enumerate() {
-        fleet.groups.push(Group { name: name.into(), labels: Vec::new(), gone: false });
+        fleet.groups.push(Group {
+            name: name.into(),
+            labels: Vec::new(),
+            gone: false,
+        });
         fleet.classes.push(Class {
             group: number as u32,
             interval: INTERVAL,
@@ -51,13 +54,13 @@ pub async fn start(key: Key) -> io::Result<Fleet> {
             late_after: LATE_AFTER,
             policy: Policy::default(),
         });
-        for _ in 0..hosts {
+        for member in 1..=hosts {
             let host = fleet.targets.len() as u32;
             let address = SocketAddr::from((address(host), port));
             let socket = UdpSocket::bind(address).await?;
-            tokio::spawn(serve(host, Arc::new(socket), key, begin));
+            tokio::spawn(serve(host, Arc::new(socket), begin));
             fleet.targets.push(Some(Target {
-                name: Some(format!("{name}-{:03}", host).into()),
+                name: Some(format!("{name}-{member:03}").into()),
                 address: Some(address),
                 class: number as u16,
             }));
@@ -73,20 +76,28 @@ async fn free_port() -> io::Result<u16> {
             return Ok(socket.local_addr()?.port());
         }
     }
-    Err(io::Error::new(io::ErrorKind::AddrInUse, "no free UDP port on 127.77.0.1"))
+    Err(io::Error::new(
+        io::ErrorKind::AddrInUse,
+        "no free UDP port on 127.77.0.1",
+    ))
 }
 
 /// One host's life.
-async fn serve(host: u32, socket: Arc<UdpSocket>, key: Key, begin: Instant) {
+async fn serve(host: u32, socket: Arc<UdpSocket>, begin: Instant) {
+    let reflector = Reflector::default();
     let mut bytes = [0; 2 * wire::LEN];
     while let Ok((length, monitor)) = socket.recv_from(&mut bytes).await {
         let received = clock::realtime();
-        let Mood::Answers(after) = mood(host, begin.elapsed(), SLOW) else { continue };
-        let Ok(packet) = wire::Packet::from_bytes(&bytes[..length]) else { continue };
+        let Mood::Answers(after) = mood(host, begin.elapsed(), SLOW) else {
+            continue;
+        };
+        let Ok(packet) = wire::Packet::from_bytes(&bytes[..length]) else {
+            continue;
+        };
         let socket = socket.clone();
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            if let Some(pong) = answer(&packet, &[key], received) {
+            if let Ok(pong) = reflector.answer(&packet, received, clock::realtime()) {
                 // A pong that cannot be sent is one that the monitor misses: just what a demo is for.
                 let _ = socket.send_to(&pong.to_bytes(), monitor).await;
             }

@@ -4,20 +4,35 @@
 
 mod changes;
 mod cli;
+mod clock;
 mod commands;
+mod complaint;
 mod core;
+mod demo;
+mod engine;
 mod fleet;
+mod health;
+mod kernel;
+mod keys;
+mod metrics;
+mod monitor;
 mod network;
+mod prober;
+mod reflector;
 mod snapshot;
 mod standings;
 mod table;
 mod tally;
+mod udp;
+mod web;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
-use clap::Parser;
+use clap::Parser as _;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 fn main() -> ExitCode {
+    init_log();
     match cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
@@ -25,4 +40,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs to standard error; `RUST_LOG` chooses how much.
+fn init_log() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }

@@ -50,12 +50,23 @@ impl Monitor {
         let mut epoch = [0; 4];
         rustix::rand::getrandom(&mut epoch, rustix::rand::GetRandomFlags::empty())
             .context("drawing an epoch")?;
-        let settings = Settings { keys, epoch: u32::from_ne_bytes(epoch), ..Settings::default() };
+        let settings = Settings {
+            keys,
+            epoch: u32::from_ne_bytes(epoch),
+            ..Settings::default()
+        };
         let prober = Prober::new(live.clone(), vitals.clone(), tally.clone(), settings)
             .context("opening the sockets that pings leave by")?;
         let settings = *prober.settings();
         let (prober, thread) = prober.start().context("starting the prober's thread")?;
-        Ok(Self { live, vitals, tally, settings, prober: Arc::new(prober), thread })
+        Ok(Self {
+            live,
+            vitals,
+            tally,
+            settings,
+            prober: Arc::new(prober),
+            thread,
+        })
     }
 
     /// The hold on the prober.
@@ -100,7 +111,9 @@ pub async fn log_changes(live: Arc<Live>) {
 }
 
 fn log_change(fleet: &Fleet, change: &Change) {
-    let Some(Some(target)) = fleet.targets.get(change.target as usize) else { return };
+    let Some(Some(target)) = fleet.targets.get(change.target as usize) else {
+        return;
+    };
     let (group, label) = (&fleet.group_of(target).name, target.label());
     let (from, to, missed) = (change.from.name(), change.to.name(), change.missed);
     if change.to.is_up() {

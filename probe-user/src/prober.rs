@@ -4,40 +4,32 @@
 //! that are due. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
 //! them, are read before any ping of theirs is judged, so that a stalled monitor raises no false alarm.
 
-mod airwaves;
 mod flights;
 mod outages;
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::Duration,
 };
 
 use probe_common::{
     address::Address,
-    maps::Settings,
-    row::{Answer, Row},
+    maps::{self, Settings},
+    row::Answer,
     siphash::Key,
 };
 
 use self::{
-    airwaves::Airwaves,
     flights::{Flight, Flights},
     outages::Outages,
 };
 use crate::{
+    changes::Change,
     clock,
-    core::{
-        schedule::Schedule,
-        verdict::{Outcome, State},
-    },
-    fleet::Fleet,
+    core::{schedule::Schedule, verdict::Outcome},
+    engine::{BATCH, Departure, SocketEngine},
+    fleet::{Class, Fleet},
     metrics::Vitals,
     network::Link,
     snapshot::Live,
@@ -72,7 +64,6 @@ pub enum Order {
 pub struct Handle {
     orders: mpsc::Sender<Order>,
     waker: Waker,
-    pulse: Arc<AtomicU64>,
 }
 
 impl Handle {
@@ -81,11 +72,6 @@ impl Handle {
         if self.orders.send(order).is_ok() {
             self.waker.wake();
         }
-    }
-
-    /// How long ago the loop last turned: well under a second while it is healthy.
-    pub fn idle_for(&self) -> Duration {
-        Duration::from_nanos(clock::monotonic().saturating_sub(self.pulse.load(Relaxed)))
     }
 }
 
@@ -98,10 +84,10 @@ pub struct Prober {
     schedule: Schedule,
     flights: Flights,
     outages: Outages,
-    air: Airwaves,
+    engine: SocketEngine,
+    classes: Vec<maps::Class>,
     links: Vec<Link>,
     started: u64,
-    changes: ChangeLog,
 }
 
 impl Prober {
@@ -115,8 +101,8 @@ impl Prober {
         tally: Arc<Tally>,
         mut settings: Settings,
     ) -> io::Result<Self> {
-        let air = Airwaves::open(tally, vitals.clone())?;
-        settings.ports = air.ports();
+        let engine = SocketEngine::open(tally, vitals.clone())?;
+        settings.ports = engine.ports()?;
         settings.rows = live.table.rows().len() as u32;
         Ok(Self {
             live,
@@ -126,10 +112,10 @@ impl Prober {
             schedule: Schedule::new(),
             flights: Flights::default(),
             outages: Outages::default(),
-            air,
+            engine,
+            classes: Vec::new(),
             links: Vec::new(),
             started: clock::monotonic(),
-            changes: ChangeLog::default(),
         })
     }
 
@@ -141,19 +127,21 @@ impl Prober {
     /// Starts the thread. It ends with [`Order::Stop`], or with an error that leaves nothing to probe with.
     pub fn start(self) -> io::Result<(Handle, JoinHandle<io::Result<()>>)> {
         let (orders, inbox) = mpsc::channel();
-        let pulse = Arc::new(AtomicU64::new(clock::monotonic()));
-        let handle = Handle { orders, waker: self.air.waker()?, pulse: pulse.clone() };
+        let handle = Handle {
+            orders,
+            waker: self.engine.waker(),
+        };
         let thread = std::thread::Builder::new()
             .name("prober".into())
-            .spawn(move || self.run(&inbox, &pulse))?;
+            .spawn(move || self.run(&inbox))?;
         Ok((handle, thread))
     }
 
-    fn run(mut self, orders: &mpsc::Receiver<Order>, pulse: &AtomicU64) -> io::Result<()> {
+    fn run(mut self, orders: &mpsc::Receiver<Order>) -> io::Result<()> {
         let mut due = Vec::new();
         loop {
             let now = clock::monotonic();
-            pulse.store(now, Relaxed);
+            self.vitals.turn();
             loop {
                 match orders.try_recv() {
                     Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
@@ -161,21 +149,24 @@ impl Prober {
                     Err(mpsc::TryRecvError::Empty) => break,
                 }
             }
-            if let Some((from, until)) = self.air.drain(&self.live.table, &self.fleet, &self.settings)? {
-                self.outages.lost_pongs(from, until);
+            let rows = self.live.table.rows();
+            if let Some(from) = self.engine.drain(rows, &self.classes, &self.settings)? {
+                self.outages.lost_pongs(from, clock::monotonic());
             }
             self.evaluate(clock::monotonic());
             self.ping(&mut due);
             self.vitals.set_fit(!self.outages.last());
-            self.changes.flush(clock::monotonic());
-            self.air.wait(self.next_turn())?;
+            self.engine.wait(self.next_turn())?;
         }
     }
 
     fn next_turn(&self) -> u64 {
         let idle = clock::monotonic() + IDLE;
         let evaluation = self.flights.next_end().map(|end| end + GRACE);
-        [self.schedule.next_due(), evaluation].into_iter().flatten().fold(idle, u64::min)
+        [self.schedule.next_due(), evaluation]
+            .into_iter()
+            .flatten()
+            .fold(idle, u64::min)
     }
 
     fn obey(&mut self, order: Order, now: u64) {
@@ -188,7 +179,11 @@ impl Prober {
     }
 
     fn change_links(&mut self, links: Vec<Link>, now: u64) {
-        for gone in self.links.iter().filter(|old| links.iter().all(|new| new.index != old.index)) {
+        for gone in self
+            .links
+            .iter()
+            .filter(|old| links.iter().all(|new| new.index != old.index))
+        {
             self.outages.set_link(gone.index, false, now);
         }
         for link in &links {
@@ -223,13 +218,16 @@ impl Prober {
             let interval = fleet.class_of(target).interval.as_nanos() as u64;
             self.schedule.set(number, interval, now);
         }
+        self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
+        self.vitals.set_groups(&fleet.groups);
         self.live.fleet.store(fleet);
     }
 
     /// Judges every ping whose timeout has ended.
     fn evaluate(&mut self, now: u64) {
-        let Some(end) = self.flights.next_end().filter(|&end| end + GRACE <= now) else { return };
-        let _ = end;
+        if self.flights.next_end().is_none_or(|end| end + GRACE > now) {
+            return;
+        }
         while let Some(flight) = self.flights.pop_ended(now - GRACE) {
             let row = &self.live.table.rows()[flight.target as usize];
             // The number may have been given to another target meanwhile, whose ping this is not.
@@ -239,16 +237,22 @@ impl Prober {
             let outcome = match row.answer(flight.seq) {
                 Answer::Good => Outcome::Good,
                 Answer::Late => Outcome::Late,
-                Answer::None if self.outages.hid(row.interface(), flight.at, now) => Outcome::Unsent,
+                Answer::None if self.outages.hid(row.interface(), flight.at, now) => {
+                    Outcome::Unsent
+                }
                 Answer::None => Outcome::Missed,
             };
             self.judge(flight.target, outcome, now);
         }
-        self.vitals.evaluation.observe(seconds(clock::monotonic() - now));
+        self.vitals
+            .evaluation
+            .observe(seconds(clock::monotonic() - now));
     }
 
     fn judge(&mut self, number: u32, outcome: Outcome, now: u64) {
-        let Some(Some(target)) = self.fleet.targets.get(number as usize) else { return };
+        let Some(Some(target)) = self.fleet.targets.get(number as usize) else {
+            return;
+        };
         let class = self.fleet.class_of(target);
         let standings = &self.live.standings;
         if outcome == Outcome::Late {
@@ -263,16 +267,13 @@ impl Prober {
         if after.state != before.state {
             standings.set_since(number, ((now - self.started) / 1_000_000) as u32);
             self.vitals.count_change(class.group, after.state);
-            self.changes.tell(now, || {
-                let group = &self.fleet.group_of(target).name;
-                let (label, missed) = (target.label(), after.missed);
-                let (was, is) = (before.state.name(), after.state.name());
-                match after.state {
-                    State::Critical | State::Dead => {
-                        tracing::warn!("{group} {label}: {was} -> {is}, missed {missed} in a row");
-                    }
-                    _ => tracing::info!("{group} {label}: {was} -> {is}"),
-                }
+            let (from, to, missed) = (before.state, after.state, after.missed);
+            self.live.changes.push(Change {
+                target: number,
+                from,
+                to,
+                missed,
+                at: now,
             });
         }
     }
@@ -282,16 +283,16 @@ impl Prober {
         let now = clock::monotonic();
         due.clear();
         self.schedule.due(now, |target, at| due.push((target, at)));
-        let Some(&(_, first)) = due.first() else { return };
+        let Some(&(_, first)) = due.first() else {
+            return;
+        };
         self.vitals.lag.observe(seconds(now.saturating_sub(first)));
-        for batch in due.chunks(Airwaves::BATCH) {
-            let now = clock::monotonic();
+        for batch in due.chunks(BATCH) {
             for &(number, at) in batch {
                 let row = &self.live.table.rows()[number as usize];
-                if now.saturating_sub(at) > MOST_LAG || row.address().1 == 0 {
+                let too_late = now.saturating_sub(at) > MOST_LAG;
+                if too_late || !self.engine.stage(number, row, &self.settings) {
                     self.unsent(number, now);
-                } else {
-                    self.air.stage(number, row, &self.settings);
                 }
             }
             self.flush();
@@ -299,11 +300,31 @@ impl Prober {
     }
 
     fn flush(&mut self) {
-        todo!()
+        let at = clock::monotonic();
+        let mut failed = Vec::new();
+        let rows = self.live.table.rows();
+        self.engine.flush(|Departure { target, seq, left }| {
+            let row = &rows[target as usize];
+            if left {
+                let class = &self.classes[usize::from(row.class())];
+                self.flights
+                    .push(class.timeout_ns.into(), Flight { target, seq, at });
+            } else {
+                row.take_back(seq);
+                failed.push(target);
+            }
+        });
+        for target in failed {
+            self.unsent(target, at);
+        }
     }
 
     fn unsent(&mut self, number: u32, now: u64) {
         self.vitals.unsent.inc();
         self.judge(number, Outcome::Unsent, now);
     }
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
 }

@@ -123,13 +123,7 @@ fn keys_rotate_without_a_gap() {
     // One host has both keys, as in the middle of a rotation: it takes either, and answers with the ping's.
     let _both = start(
         &net.fleet,
-        &[
-            "reflect",
-            "--key",
-            &path(&new),
-            "--previous-key",
-            &path(&old),
-        ],
+        &["reflect", "--key", &path(&new), "--key", &path(&old)],
     );
     let with = |keys: &str| format!("keys: {{{keys}}}\n{}", fleet(&[HOST]));
     let daemon = Daemon::run_in(folder, &net.monitor, &with("current: old"));

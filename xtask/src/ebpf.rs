@@ -17,6 +17,11 @@ use crate::{
 
 const TARGET: &str = "bpfel-unknown-none";
 
+/// Whether all is there that the build needs.
+pub fn can_build() -> bool {
+    Toolchain::find().is_some() && toolchain::bpf_linker().is_ok()
+}
+
 /// Builds the object and puts it where it is committed, with the digest of its sources.
 pub fn refresh(root: &Path) -> Result<()> {
     // Taken first: sources that change during the build must leave a digest that does not match.
@@ -36,6 +41,11 @@ pub fn build(root: &Path, output: &Path) -> Result<()> {
     let stripped = strip(&built).context("strip the object")?;
     if let Some(folder) = output.parent() {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    // An object that is the same keeps its time: nothing is built again for it.
+    if fs::read(output).is_ok_and(|before| before == stripped) {
+        println!("{}: unchanged", output.display());
+        return Ok(());
     }
     fs::write(output, &stripped).with_context(|| format!("write {}", output.display()))?;
     println!("{}: {} bytes", output.display(), stripped.len());
@@ -59,10 +69,10 @@ fn find_toolchain() -> Result<Toolchain> {
 
 /// `cargo SUBCOMMAND` over the eBPF programs.
 fn command(root: &Path, toolchain: &Toolchain, subcommand: &str) -> Result<Command> {
-    let mut command = toolchain.cargo(root)?;
+    let mut command = toolchain.cargo(root, subcommand)?;
     command
         .current_dir(root.join("probe-ebpf"))
-        .args([subcommand, "--target", TARGET, "-Zbuild-std=core"])
+        .args(["--target", TARGET, "-Zbuild-std=core"])
         .arg("--target-dir")
         .arg(root.join("target/ebpf"))
         // Encoded, because the paths in it may hold spaces.

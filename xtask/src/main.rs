@@ -5,9 +5,14 @@
 mod digest;
 mod ebpf;
 mod process;
+mod setup;
+mod test;
 mod toolchain;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -16,19 +21,40 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
+    /// Installs what building the eBPF side and testing need; does nothing where all is there
+    Setup,
     /// Builds the eBPF programs and refreshes the committed object and its digest
     BuildEbpf {
         /// Write the object here and leave the committed one alone
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
+    /// Runs every check and test, from formatting to end to end (those need root)
+    Test {
+        /// Run one part, without setup
+        #[arg(long, value_enum)]
+        only: Option<test::Part>,
+    },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever RUST_BACKTRACE says: it is no bug of this program that a test fails.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let root = root()?;
     match Command::parse() {
+        Command::Setup => setup::run(&root),
         Command::BuildEbpf { output: None } => ebpf::refresh(&root),
         Command::BuildEbpf { output: Some(path) } => ebpf::build(&root, &path),
+        Command::Test { only } => test::run(&root, only),
     }
 }
 

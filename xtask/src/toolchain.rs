@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::process::{answer, which};
 
@@ -71,15 +71,26 @@ impl Toolchain {
         self.sysroot.join("lib/rustlib/src/rust")
     }
 
+    /// Whether apt installs what belongs to it.
+    pub fn is_debian(&self) -> bool {
+        self.sysroot == Path::new("/usr")
+    }
+
     /// Whether it has clippy.
     pub fn has_clippy(&self) -> bool {
         self.program("cargo-clippy").is_file() && self.program("clippy-driver").is_file()
     }
 
-    /// Its cargo, with an environment in which rustc and bpf-linker find each their own; what holds for the build of this
-    /// program must not reach it.
-    pub fn cargo(&self, root: &Path) -> Result<Command> {
-        let mut command = Command::new(self.program("cargo"));
+    /// A cargo command of its own, with an environment in which rustc and bpf-linker find each their own; what holds for the
+    /// build of this program must not reach it.
+    pub fn cargo(&self, root: &Path, subcommand: &str) -> Result<Command> {
+        // Called by itself, for `cargo clippy` would look for it among the programs that cargo installed, and find rustup's.
+        let program = match subcommand {
+            "clippy" => "cargo-clippy",
+            _ => "cargo",
+        };
+        let mut command = Command::new(self.program(program));
+        command.arg(subcommand);
         for variable in [
             "RUSTUP_TOOLCHAIN",
             "RUSTC_WRAPPER",
@@ -119,14 +130,15 @@ impl Toolchain {
 
 /// Where bpf-linker stands.
 pub fn bpf_linker() -> Result<PathBuf> {
-    let installed = cargo_home().map(|home| home.join("bin/bpf-linker"));
-    match installed.filter(|path| path.is_file()) {
-        Some(path) => Ok(path),
-        None => match which("bpf-linker") {
-            Some(path) => Ok(path),
-            None => bail!("there is no bpf-linker: run cargo xtask setup"),
-        },
-    }
+    cargo_program("bpf-linker").context("there is no bpf-linker: run cargo xtask setup")
+}
+
+/// Where a program stands that cargo installs; its folder need not be on the search path.
+pub fn cargo_program(name: &str) -> Option<PathBuf> {
+    cargo_home()
+        .map(|home| home.join("bin").join(name))
+        .filter(|path| path.is_file())
+        .or_else(|| which(name))
 }
 
 /// Cargo's own folder.

@@ -1,14 +1,230 @@
 //! `heartprobe reflect`.
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal, Write as _},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use probe_common::{
+    maps::{self, Reflection},
+    siphash::Key,
+    wire::REFLECTOR_PORT,
+};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::{
+    clock,
+    commands::stop_signal,
+    health::{self, Health},
+    kernel::{Want, reflect::ReflectKernel},
+    keys,
+    reflector::{Reflector, listen},
+};
 
 /// Answer pings on this host
+///
+/// Answers every ping that carries a right tag, from the very address that was pinged, and nothing else. Runs in user
+/// space without privilege; with --xdp the kernel answers at the interface, before its network stack.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  heartprobe reflect --key /etc/heartprobe/key
+  heartprobe reflect --key new-key --key old-key       while the fleet changes its key
+  heartprobe reflect --key /etc/heartprobe/key --xdp eth0")]
+pub struct Args {
+    /// Address and port to listen on; may be given again [default: 0.0.0.0:4862 and [::]:4862]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+
+    /// File with the fleet's key; given again: a second key that is accepted too [default: the all-zero key]
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+
+    /// Answer in the kernel at this interface (as root, or with CAP_NET_ADMIN and CAP_BPF); may be given again
+    #[arg(long, value_name = "INTERFACE")]
+    xdp: Vec<String>,
+
+    /// How often to log the rate where there is no terminal to show it in; 0s: never
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    report_interval: Duration,
+}
 
 impl Args {
-    /// Runs the command.
+    /// Runs the command until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("not built yet")
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(self.reflect())
+    }
+
+    async fn reflect(self) -> anyhow::Result<ExitCode> {
+        let mut stop = stop_signal()?;
+        let sockets = self.sockets()?;
+        let port = sockets
+            .first()
+            .map_or(Ok(REFLECTOR_PORT), |s| s.local_addr().map(|a| a.port()))?;
+        for socket in &sockets {
+            tracing::info!("answering pings on {}", socket.local_addr()?);
+        }
+        let mut health = Health::default();
+        let mut identity = maps::Reflector {
+            keys: self.keys()?,
+            clock_offset_ns: clock_offset(),
+            health: health.look(),
+            boot: health::boot(),
+            port,
+            ..maps::Reflector::default()
+        };
+        let mut kernel = self.kernel(&identity)?;
+        let reflector = Reflector::start(sockets, identity)?;
+
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut report = Report::new(self.report_interval);
+        loop {
+            tokio::select! {
+                _ = stop.recv() => break,
+                _ = tick.tick() => {}
+            }
+            if reflector.has_ended() {
+                break;
+            }
+            identity.health = health.look();
+            identity.clock_offset_ns = clock_offset();
+            reflector.shared.identity.store(Arc::new(identity));
+            if let Some(kernel) = &mut kernel {
+                kernel
+                    .set(&identity)
+                    .context("telling the kernel's reflector the time")?;
+            }
+            report.show(
+                counts(&reflector, kernel.as_ref()),
+                reflector.shared.overflows(),
+            );
+        }
+        report.end(counts(&reflector, kernel.as_ref()));
+        reflector.stop().context("the reflector could not go on")?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn sockets(&self) -> anyhow::Result<Vec<crate::udp::Socket>> {
+        if self.listen.is_empty() {
+            let v4 = open((Ipv4Addr::UNSPECIFIED, REFLECTOR_PORT).into())?;
+            // A host without IPv6 has no such socket; one whose port is taken is told so by the other family already.
+            let v6 = listen((Ipv6Addr::UNSPECIFIED, REFLECTOR_PORT).into()).ok();
+            return Ok([Some(v4), v6].into_iter().flatten().collect());
+        }
+        self.listen.iter().map(|&address| open(address)).collect()
+    }
+
+    fn keys(&self) -> anyhow::Result<[Key; 2]> {
+        let keys = match self.key.as_slice() {
+            [] => {
+                tracing::warn!(
+                    "no --key: pings of any stranger are answered; make a key with: heartprobe keygen"
+                );
+                [Key::default(); 2]
+            }
+            [one] => [keys::read(one)?; 2],
+            [one, other] => [keys::read(one)?, keys::read(other)?],
+            _ => {
+                anyhow::bail!("at most two keys can be valid at a time, --key was given more often")
+            }
+        };
+        Ok(keys)
+    }
+
+    fn kernel(&self, identity: &maps::Reflector) -> anyhow::Result<Option<ReflectKernel>> {
+        if self.xdp.is_empty() {
+            return Ok(None);
+        }
+        let mut kernel = ReflectKernel::load().context("loading the kernel's reflector")?;
+        kernel
+            .set(identity)
+            .context("telling the kernel's reflector its key")?;
+        for interface in &self.xdp {
+            let mode = kernel.attach(interface, Want::Auto)?;
+            tracing::info!("the kernel answers on {interface}, XDP {}", mode.name());
+        }
+        Ok(Some(kernel))
+    }
+}
+
+fn open(address: SocketAddr) -> anyhow::Result<crate::udp::Socket> {
+    listen(address).with_context(|| {
+        format!("cannot listen on {address} (is another reflector running? choose another with --listen)")
+    })
+}
+
+/// What turns monotonic time into Unix time, ns.
+fn clock_offset() -> u64 {
+    clock::realtime().wrapping_sub(clock::monotonic())
+}
+
+fn counts(reflector: &Reflector, kernel: Option<&ReflectKernel>) -> [u64; Reflection::ALL.len()] {
+    let mut counts = reflector.shared.counts();
+    for (to, count) in counts
+        .iter_mut()
+        .zip(kernel.map(ReflectKernel::counts).unwrap_or_default())
+    {
+        *to += count;
+    }
+    counts
+}
+
+/// Tells rate and counters: on one line of a terminal, else in the log.
+struct Report {
+    terminal: bool,
+    every: Duration,
+    last: Instant,
+    before: u64,
+}
+
+impl Report {
+    fn new(every: Duration) -> Self {
+        Self {
+            terminal: std::io::stdout().is_terminal(),
+            every,
+            last: Instant::now(),
+            before: 0,
+        }
+    }
+
+    fn show(&mut self, counts: [u64; Reflection::ALL.len()], overflows: u64) {
+        let elapsed = self.last.elapsed();
+        let due = if self.terminal {
+            Duration::from_millis(900)
+        } else {
+            self.every
+        };
+        if due.is_zero() || elapsed < due {
+            return;
+        }
+        let [answered, forged, malformed] = counts;
+        let rate = (answered - self.before) as f64 / elapsed.as_secs_f64();
+        let line = format!(
+            "{rate:.0} pings/s, {answered} answered, {forged} forged, {malformed} malformed, {overflows} lost in the socket's buffer"
+        );
+        if self.terminal {
+            let mut out = std::io::stdout();
+            // A terminal that is gone is no reason to stop answering.
+            let _ = write!(out, "\r{line}\x1b[K").and_then(|()| out.flush());
+        } else {
+            tracing::info!("{line}");
+        }
+        self.last = Instant::now();
+        self.before = answered;
+    }
+
+    fn end(&self, [answered, forged, malformed]: [u64; Reflection::ALL.len()]) {
+        if self.terminal {
+            println!();
+        }
+        tracing::info!("stopped: {answered} answered, {forged} forged, {malformed} malformed");
     }
 }

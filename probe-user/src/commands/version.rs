@@ -8,7 +8,15 @@ pub struct Args {}
 
 impl Args {
     /// Runs the command.
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "all commands are run alike"
+    )]
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("not built yet")
+        println!("heartprobe {}", env!("CARGO_PKG_VERSION"));
+        println!("eBPF programs {}", env!("HEARTPROBE_EBPF_DIGEST"));
+        println!("wire format 1");
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -18,8 +18,13 @@ use crate::{
 };
 
 /// States that a demo can come to, in the order of the columns.
-const SHOWN: [State; 5] =
-    [State::Up, State::Overloaded, State::Critical, State::Dead, State::Pending];
+const SHOWN: [State; 5] = [
+    State::Up,
+    State::Overloaded,
+    State::Critical,
+    State::Dead,
+    State::Pending,
+];
 
 /// What one picture shows.
 pub struct View<'a> {
@@ -91,18 +96,34 @@ fn light(reading: &Reading<'_>) -> Span<'static> {
 
 fn draw_counts(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
     let by_state = view.snapshot.by_state();
-    let head = ["group"].into_iter().map(str::to_owned).chain(SHOWN.map(|s| s.name().to_owned()));
+    let head = ["group"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(SHOWN.map(|s| s.name().to_owned()));
     let head = head.chain(["rtt p50".to_owned(), "rtt p99".to_owned()]);
-    let rows = view.snapshot.fleet.groups.iter().enumerate().map(|(number, group)| {
-        let counts = SHOWN.map(|state| match by_state[number][state as usize] {
-            0 => Cell::from("0").fg(Color::DarkGray),
-            count => Cell::from(count.to_string()).fg(colour(state)),
+    let rows = view
+        .snapshot
+        .fleet
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(number, group)| {
+            let counts = SHOWN.map(|state| match by_state[number][state as usize] {
+                0 => Cell::from("0").fg(Color::DarkGray),
+                count => Cell::from(count.to_string()).fg(colour(state)),
+            });
+            let rtt = view.rtt.get(number).copied().unwrap_or_default();
+            let times = [0.5, 0.99].map(|q| Cell::from(quantile(&rtt, q)));
+            Row::new(
+                [Cell::from(group.name.to_string())]
+                    .into_iter()
+                    .chain(counts)
+                    .chain(times),
+            )
         });
-        let rtt = view.rtt.get(number).copied().unwrap_or_default();
-        let times = [0.5, 0.99].map(|q| Cell::from(quantile(&rtt, q)));
-        Row::new([Cell::from(group.name.to_string())].into_iter().chain(counts).chain(times))
-    });
-    let widths = [Constraint::Length(8)].into_iter().chain([Constraint::Length(11); 7]);
+    let widths = [Constraint::Length(8)]
+        .into_iter()
+        .chain([Constraint::Length(11); 7]);
     let table = Table::new(rows, widths)
         .header(Row::new(head).style(Style::new().add_modifier(Modifier::DIM)))
         .block(Block::bordered().title(" groups "));
@@ -117,7 +138,9 @@ fn draw_changes(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, readings: &[
         .rev()
         .take(room)
         .filter_map(|change| {
-            let reading = readings.iter().find(|reading| reading.number == change.target)?;
+            let reading = readings
+                .iter()
+                .find(|reading| reading.number == change.target)?;
             let ago = view.now.saturating_sub(change.at) / 1_000_000_000;
             Some(Line::from(vec![
                 Span::raw(format!(" {ago:>3} s ago  {:<10}", reading.target.label())),
@@ -129,6 +152,12 @@ fn draw_changes(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, readings: &[
         .collect();
     let list = Paragraph::new(lines).block(Block::bordered().title(" last changes "));
     frame.render_widget(list, area);
+}
+
+/// A group's counts on one line, for where there is no terminal.
+pub fn line(group: &str, counts: &[u64; State::ALL.len()]) -> String {
+    let counts = SHOWN.map(|state| format!("{} {}", counts[state as usize], state.name()));
+    format!("{group:<6} {}", counts.join(", "))
 }
 
 /// The upper bound of the bucket in which this share of the pongs is reached.
@@ -143,7 +172,10 @@ pub fn quantile(rtt: &Histogram, share: f64) -> String {
         seen as f64 >= share * total as f64
     });
     match bucket.and_then(|bucket| RTT_BOUNDS_NS.get(bucket)) {
-        Some(&bound) => format!("< {}", humantime::format_duration(Duration::from_nanos(bound.into()))),
+        Some(&bound) => format!(
+            "< {}",
+            humantime::format_duration(Duration::from_nanos(bound.into()))
+        ),
         None => "> 2s".into(),
     }
 }

@@ -37,7 +37,8 @@ pub fn mood(number: u32, at: Duration, slow: Duration) -> Mood {
     let dice = mix(number.into());
     let well = Mood::Answers(Duration::from_micros(dice % 40 * (dice % 7) * 30));
     // The first troubles come within seconds: a newcomer should see some at once.
-    let begins = Duration::from_millis(dice / 100 % (CYCLE.as_millis() as u64 - 10_000)) + Duration::from_secs(3);
+    let begins = Duration::from_millis(dice / 100 % (CYCLE.as_millis() as u64 - 10_000))
+        + Duration::from_secs(3);
     let now = Duration::from_millis((at.as_millis() % CYCLE.as_millis()) as u64);
     let mut share = dice % 100;
     for (trouble, of_hundred, lasts) in TROUBLES {
@@ -68,14 +69,22 @@ mod tests {
     const SLOW: Duration = Duration::from_millis(150);
 
     fn share(at: u64, is: impl Fn(Mood) -> bool) -> usize {
-        (0..1000).filter(|&n| is(mood(n, Duration::from_secs(at), SLOW))).count()
+        (0..1000)
+            .filter(|&n| is(mood(n, Duration::from_secs(at), SLOW)))
+            .count()
     }
 
     #[test]
     fn something_is_to_be_seen_within_seconds_and_ever_after() {
         for at in (8..600).step_by(10) {
-            assert!((1..100).contains(&share(at, |m| m == Mood::Silent)), "silent at {at} s");
-            assert!((1..100).contains(&share(at, |m| m == Mood::Answers(SLOW))), "slow at {at} s");
+            assert!(
+                (1..100).contains(&share(at, |m| m == Mood::Silent)),
+                "silent at {at} s"
+            );
+            assert!(
+                (1..100).contains(&share(at, |m| m == Mood::Answers(SLOW))),
+                "slow at {at} s"
+            );
         }
     }
 
@@ -88,7 +97,10 @@ mod tests {
     fn whoever_dies_comes_back() {
         let silent = |n, at| mood(n, Duration::from_secs(at), SLOW) == Mood::Silent;
         for host in 0..1000 {
-            assert!((0..90).any(|at| !silent(host, at)), "host {host} is never well");
+            assert!(
+                (0..90).any(|at| !silent(host, at)),
+                "host {host} is never well"
+            );
         }
     }
 }

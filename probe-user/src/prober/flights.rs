@@ -22,18 +22,22 @@ pub struct Flights {
 impl Flights {
     /// Notes that a ping was sent which ends `timeout` (ns) later.
     pub fn push(&mut self, timeout: u64, flight: Flight) {
-        let at = self.queues.iter().position(|(t, _)| *t == timeout).unwrap_or_else(|| {
-            self.queues.push((timeout, VecDeque::new()));
-            self.queues.len() - 1
-        });
+        let at = self
+            .queues
+            .iter()
+            .position(|(t, _)| *t == timeout)
+            .unwrap_or_else(|| {
+                self.queues.push((timeout, VecDeque::new()));
+                self.queues.len() - 1
+            });
         self.queues[at].1.push_back(flight);
     }
 
     /// The next ping whose timeout ended at `now` or before.
     pub fn pop_ended(&mut self, now: u64) -> Option<Flight> {
-        self.queues.iter_mut().find_map(|(timeout, queue)| {
-            queue.pop_front_if(|flight| flight.at + *timeout <= now)
-        })
+        self.queues
+            .iter_mut()
+            .find_map(|(timeout, queue)| queue.pop_front_if(|flight| flight.at + *timeout <= now))
     }
 
     /// When the next ping ends, ns.

@@ -20,11 +20,18 @@ impl Outages {
     /// An interface works, or no longer does, from `now` (ns) on.
     pub fn set_link(&mut self, interface: u32, works: bool, now: u64) {
         self.forget(now);
-        let open = self.0.iter_mut().find(|o| o.interface == Some(interface) && o.until.is_none());
+        let open = self
+            .0
+            .iter_mut()
+            .find(|o| o.interface == Some(interface) && o.until.is_none());
         match (open, works) {
             (Some(outage), true) => outage.until = Some(now),
             (None, false) => {
-                self.0.push(Outage { interface: Some(interface), from: now, until: None });
+                self.0.push(Outage {
+                    interface: Some(interface),
+                    from: now,
+                    until: None,
+                });
             }
             _ => {}
         }
@@ -33,7 +40,11 @@ impl Outages {
     /// Pongs were lost on this box, whosever they were, some time between `from` and `until` (ns).
     pub fn lost_pongs(&mut self, from: u64, until: u64) {
         self.forget(until);
-        self.0.push(Outage { interface: None, from, until: Some(until) });
+        self.0.push(Outage {
+            interface: None,
+            from,
+            until: Some(until),
+        });
     }
 
     /// Whether the pong of a ping that left by `interface` may have been lost here between `sent` and `judged` (ns).
@@ -51,7 +62,8 @@ impl Outages {
     }
 
     fn forget(&mut self, now: u64) {
-        self.0.retain(|outage| outage.until.is_none_or(|until| until + LONGEST > now));
+        self.0
+            .retain(|outage| outage.until.is_none_or(|until| until + LONGEST > now));
     }
 }
 

@@ -1,0 +1,69 @@
+//! The maps. User space knows them by these names, and gives those with one entry a number for each table, class or group.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use probe_common::{
+    maps::{Class, Fate, Histogram, Reflection, Reflector, Settings},
+    row::Row,
+};
+
+/// The table: one row a target.
+#[map]
+pub static ROWS: Array<Row> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// What a row's class means.
+#[map]
+pub static CLASSES: Array<Class> = Array::with_max_entries(1, 0);
+
+/// What there is to know of this monitor. An update is not atomic: a pong that arrives in the moment in which the keys
+/// change may be taken for a forged one.
+#[map]
+pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+
+/// Pongs by fate.
+#[map]
+pub static FATES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Fate::ALL.len() as u32, 0);
+
+/// Round-trip times by group.
+#[map]
+pub static RTT: PerCpuArray<Histogram> = PerCpuArray::with_max_entries(1, 0);
+
+/// What the reflector answers, and how.
+#[map]
+pub static REFLECTOR: Array<Reflector> = Array::with_max_entries(1, 0);
+
+/// Pings by what became of them.
+#[map]
+pub static REFLECTIONS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Reflection::ALL.len() as u32, 0);
+
+/// Adds one to a counter.
+#[inline(always)]
+pub fn count(counters: &PerCpuArray<u64>, index: u32) {
+    if let Some(counter) = counters.get_ptr_mut(index) {
+        // SAFETY: the kernel gave a pointer to this CPU's own value, and no other program that counts runs on this CPU
+        // before this one has ended.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// Adds a round-trip time to its group's histogram.
+#[inline(always)]
+pub fn observe(group: u32, rtt_ns: u32) {
+    if let Some(histogram) = RTT.get_ptr_mut(group) {
+        // SAFETY: as in `count`.
+        let histogram = unsafe { &mut *histogram };
+        histogram.observe(rtt_ns);
+    }
+}
+
+/// The monotonic clock, ns.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper takes no argument and touches no memory.
+    unsafe { bpf_ktime_get_ns() }
+}

@@ -1,0 +1,327 @@
+//! The socket engine: pings by `sendmmsg`, and the pongs that come up to the sockets by `recvmmsg`, IPv4 and IPv6.
+//!
+//! It knows no verdict: it tells which pings left, and writes pongs into their rows by the rules that the kernel's
+//! receiver has too.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use probe_common::{
+    maps::{Class, Fate, Settings},
+    pong::Pong,
+    row::Row,
+    wire::{Message, Packet},
+};
+
+use crate::{
+    clock,
+    complaint::Complaints,
+    metrics::{self, Vitals},
+    tally::Tally,
+    udp::{Datagram, Inbox, Options, Outbox, Rejection, Socket, Waker, wait},
+};
+
+/// Pings that go to the kernel with one call. With more, the first would wait for the last where no program stamps them.
+pub const BATCH: usize = 64;
+
+/// Room for pongs that wait for the daemon, bytes: a tenth of a second of 100,000 a second.
+const RECEIVE_BUFFER: usize = 16 << 20;
+const SEND_BUFFER: usize = 4 << 20;
+
+/// Batches of pongs that are read before the daemon looks at its schedule again.
+const MOST_READS: usize = 64;
+
+/// The sleep below which pongs may wait in the sockets: the kernel has noted their time, and reading many at once is
+/// cheaper than waking for each.
+const NAP: u64 = 5_000_000;
+
+/// A socket for each family that the box has.
+pub struct SocketEngine {
+    channels: Vec<Channel>,
+    inbox: Inbox,
+    waker: Waker,
+    tally: Arc<Tally>,
+    vitals: Arc<Vitals>,
+    complaints: Complaints<Complaint>,
+    drained_at: u64,
+}
+
+struct Channel {
+    socket: Socket,
+    is_v6: bool,
+    outbox: Outbox,
+    /// Target and sequence number of each ping in the outbox.
+    staged: Vec<(u32, u32)>,
+    dropped: u32,
+}
+
+/// What may go wrong again and again.
+#[derive(Debug, PartialEq)]
+enum Complaint {
+    Send(i32),
+    Overflow,
+    Rejected(SocketAddr),
+}
+
+/// What became of a staged ping.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// The target's number.
+    pub target: u32,
+    /// The ping's sequence number.
+    pub seq: u32,
+    /// Whether it left.
+    pub left: bool,
+}
+
+impl SocketEngine {
+    /// Opens the sockets, on ports that the kernel chooses.
+    ///
+    /// # Errors
+    /// When it gives neither an IPv4 nor an IPv6 one.
+    pub fn open(tally: Arc<Tally>, vitals: Arc<Vitals>) -> io::Result<Self> {
+        let v4 = Channel::open((Ipv4Addr::UNSPECIFIED, 0).into());
+        let v6 = Channel::open((Ipv6Addr::UNSPECIFIED, 0).into());
+        let channels = match (v4, v6) {
+            (Err(error), Err(_)) => return Err(error),
+            (v4, v6) => v4.into_iter().chain(v6).collect(),
+        };
+        Ok(Self {
+            channels,
+            inbox: Inbox::new(BATCH),
+            waker: Waker::new()?,
+            tally,
+            vitals,
+            complaints: Complaints::default(),
+            drained_at: clock::monotonic(),
+        })
+    }
+
+    /// The ports that pings leave from: IPv4, IPv6; 0 where there is no such socket.
+    pub fn ports(&self) -> io::Result<[u16; 2]> {
+        let mut ports = [0; 2];
+        for channel in &self.channels {
+            ports[usize::from(channel.is_v6)] = channel.socket.local_addr()?.port();
+        }
+        Ok(ports)
+    }
+
+    /// Ends a [`SocketEngine::wait`].
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Opens the target's next ping and puts it into the outbox of its family; `false` if there is no such socket.
+    pub fn stage(&mut self, target: u32, row: &Row, settings: &Settings) -> bool {
+        let (address, port) = row.address();
+        let to = SocketAddr::new(address.ip(), port);
+        let channel = self
+            .channels
+            .iter_mut()
+            .find(|channel| channel.is_v6 == to.is_ipv6());
+        let Some(channel) = channel.filter(|channel| !channel.outbox.is_full()) else {
+            return false;
+        };
+        let seq = row.open();
+        let ping = Message::ping(target, seq, settings.epoch, clock::monotonic());
+        channel
+            .outbox
+            .push(to, None, ping.encode(&settings.keys[0]).to_bytes());
+        channel.staged.push((target, seq));
+        true
+    }
+
+    /// Sends what is staged and tells of each ping whether it left.
+    pub fn flush(&mut self, mut departed: impl FnMut(Departure)) {
+        for channel in &mut self.channels {
+            let mut next = 0;
+            while next < channel.staged.len() {
+                let sent = channel.socket.send(&mut channel.outbox, next);
+                let count = match &sent {
+                    Ok(count) => *count,
+                    // The ping that the error belongs to did not leave; those behind it may.
+                    Err(_) => 1,
+                };
+                for &(target, seq) in &channel.staged[next..next + count] {
+                    departed(Departure {
+                        target,
+                        seq,
+                        left: sent.is_ok(),
+                    });
+                }
+                if let Err(error) = &sent {
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    self.vitals.send_error(errno);
+                    let to = channel.outbox.destination(next);
+                    if let Some(times) = self
+                        .complaints
+                        .count(Complaint::Send(errno), clock::monotonic())
+                    {
+                        complain_of_send(errno, error, to, times);
+                    }
+                }
+                next += count.max(1);
+            }
+            channel.outbox.clear();
+            channel.staged.clear();
+        }
+    }
+
+    /// Reads the pongs that wait and records them. If the kernel had to drop some because the buffer was full: since
+    /// when (ns of the monotonic clock).
+    pub fn drain(
+        &mut self,
+        rows: &[Row],
+        classes: &[Class],
+        settings: &Settings,
+    ) -> io::Result<Option<u64>> {
+        let since = self.drained_at;
+        let mut overflow = None;
+        for channel in &mut self.channels {
+            for _ in 0..MOST_READS {
+                let count = channel.socket.receive(&mut self.inbox);
+                // A pending ICMP error is also given to whoever reads next; it is told by the queue below.
+                let count = count.unwrap_or(0);
+                for datagram in self.inbox.datagrams() {
+                    receive(&datagram, rows, classes, settings, &self.tally);
+                    let dropped = datagram.dropped.wrapping_sub(channel.dropped);
+                    if dropped > 0 {
+                        channel.dropped = datagram.dropped;
+                        self.vitals.overflows.inc_by(dropped.into());
+                        overflow = Some(since);
+                    }
+                }
+                if count < BATCH {
+                    break;
+                }
+            }
+            for _ in 0..BATCH {
+                let Some(rejection) = channel.socket.next_rejection()? else {
+                    break;
+                };
+                self.vitals.rejected(reason(&rejection));
+                let kind = Complaint::Rejected(rejection.destination);
+                if self.complaints.count(kind, clock::monotonic()).is_some() {
+                    complain_of_rejection(&rejection);
+                }
+            }
+        }
+        self.drained_at = clock::monotonic();
+        if overflow.is_some()
+            && self
+                .complaints
+                .count(Complaint::Overflow, self.drained_at)
+                .is_some()
+        {
+            tracing::warn!(
+                "pongs were lost on this box because the socket's buffer was full; their pings are not held against the \
+                 targets. Raise net.core.rmem_max, or run with CAP_NET_ADMIN so that the kernel receives"
+            );
+        }
+        Ok(overflow)
+    }
+
+    /// Waits until `moment` (ns of the monotonic clock), or until there is something to do before.
+    pub fn wait(&self, moment: u64) -> io::Result<()> {
+        let short = moment.saturating_sub(clock::monotonic()) < NAP;
+        let watched = if short { 0 } else { self.channels.len() };
+        wait(
+            self.channels
+                .iter()
+                .take(watched)
+                .map(|channel| &channel.socket),
+            &self.waker,
+            moment,
+        )
+    }
+}
+
+impl Channel {
+    fn open(address: SocketAddr) -> io::Result<Self> {
+        let options = Options {
+            receive_buffer: RECEIVE_BUFFER,
+            send_buffer: SEND_BUFFER,
+            local_address: false,
+            rejections: true,
+        };
+        Ok(Self {
+            socket: Socket::bind(address, &options)?,
+            is_v6: address.is_ipv6(),
+            outbox: Outbox::new(BATCH),
+            staged: Vec::with_capacity(BATCH),
+            dropped: 0,
+        })
+    }
+}
+
+/// Judges one datagram and records it if it counts.
+fn receive(
+    datagram: &Datagram<'_>,
+    rows: &[Row],
+    classes: &[Class],
+    settings: &Settings,
+    tally: &Tally,
+) {
+    let fate = match Packet::from_bytes(datagram.bytes) {
+        Err(_) => Fate::Malformed,
+        Ok(packet) => match Pong::verify(&packet, settings) {
+            Err(fate) => fate,
+            Ok(pong) => {
+                let row = rows.get(pong.target() as usize);
+                let class = row.and_then(|row| classes.get(usize::from(row.class())));
+                let (Some(row), Some(class)) = (row, class) else {
+                    tally.count(Fate::Stale);
+                    return;
+                };
+                let source = (datagram.source.ip().into(), datagram.source.port());
+                let (fate, rtt) = pong.land(row, class, source, datagram.received);
+                if let Some(rtt) = rtt {
+                    tally.observe(class.group, rtt);
+                }
+                fate
+            }
+        },
+    };
+    tally.count(fate);
+}
+
+fn complain_of_send(errno: i32, error: &io::Error, to: Option<SocketAddr>, times: u64) {
+    let advice = match errno {
+        libc::ENETUNREACH | libc::EHOSTUNREACH => "this box has no route there",
+        libc::ENETDOWN | libc::ENODEV => "the interface is down",
+        libc::EPERM | libc::EACCES => "a firewall on this box rejects pings",
+        libc::EAGAIN | libc::ENOBUFS => {
+            "the socket's or the interface's queue is full; raise net.core.wmem_max or the interface's txqueuelen"
+        }
+        libc::EMSGSIZE => "the interface's MTU is below 92 bytes",
+        libc::EINVAL => "not an address that can be pinged",
+        _ => "look into the kernel's log",
+    };
+    let to = to.map(|to| to.ip().to_string()).unwrap_or_default();
+    let times = if times > 1 {
+        format!(" ({times} times)")
+    } else {
+        String::new()
+    };
+    tracing::warn!(
+        "cannot send to {to}: {error}: {advice}; its pings count as unsent, not as missed{times}"
+    );
+}
+
+fn complain_of_rejection(rejection: &Rejection) {
+    let Rejection { destination, .. } = rejection;
+    tracing::warn!("{destination} rejects pings: {}", rejection.advice());
+}
+
+fn reason(rejection: &Rejection) -> metrics::Rejection {
+    match rejection.errno {
+        libc::ECONNREFUSED => metrics::Rejection::Port,
+        libc::EHOSTUNREACH => metrics::Rejection::Host,
+        libc::ENETUNREACH => metrics::Rejection::Network,
+        libc::EACCES => metrics::Rejection::Prohibited,
+        _ => metrics::Rejection::Other,
+    }
+}

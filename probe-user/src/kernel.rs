@@ -1,0 +1,167 @@
+//! The kernel's part of a monitor: its eBPF programs, loaded and attached, and the maps that they share with the daemon.
+//!
+//! Programs are attached by links alone. A link is a file descriptor, so whatever way the daemon ends, the kernel takes its
+//! programs off; nothing is pinned.
+
+mod link;
+mod load;
+mod maps;
+pub mod reflect;
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+};
+
+use aya::{
+    maps::{Array, MapData, MapError, PerCpuArray},
+    programs::{SchedClassifier, Xdp},
+};
+use probe_common::maps::{Class, Histogram, Settings};
+
+pub use self::{
+    link::{AttachError, Mode, Want},
+    load::LoadError,
+};
+use self::{
+    link::{Link, index_of},
+    maps::Value,
+};
+use crate::{
+    table::Table,
+    tally::{Received, Source},
+};
+
+/// A monitor's programs and maps.
+pub struct Kernel {
+    receive: OwnedFd,
+    stamp: OwnedFd,
+    table: OwnedFd,
+    settings: Array<MapData, Value<Settings>>,
+    classes: Array<MapData, Value<Class>>,
+    counters: Arc<Counters>,
+    rows: u32,
+    interfaces: Vec<Interface>,
+}
+
+/// What was attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// How pongs are taken in.
+    pub receive: Mode,
+    /// Whether pings get their time as they leave; else it is the time at which the daemon sent them.
+    pub stamp: bool,
+}
+
+#[derive(Debug)]
+struct Interface {
+    name: Box<str>,
+    index: u32,
+    attached: Attached,
+    _links: (Link, Option<Link>),
+}
+
+impl Kernel {
+    /// Loads the programs, with room for so many rows, classes and groups. Needs Linux 5.12.
+    pub fn load(rows: u32, classes: u32, groups: u32) -> Result<Self, LoadError> {
+        let sizes = [("ROWS", rows), ("CLASSES", classes), ("RTT", groups)];
+        let mut ebpf = load::object(&sizes)?;
+        Ok(Self {
+            receive: load::program(&mut ebpf, "receive", Xdp::load)?,
+            stamp: load::program(&mut ebpf, "stamp", SchedClassifier::load)?,
+            table: load::array(&ebpf, "ROWS")?,
+            settings: maps::take(&mut ebpf, "SETTINGS")?,
+            classes: maps::take(&mut ebpf, "CLASSES")?,
+            counters: Arc::new(Counters {
+                fates: maps::take(&mut ebpf, "FATES")?,
+                rtt: maps::take(&mut ebpf, "RTT")?,
+            }),
+            rows,
+            interfaces: Vec::new(),
+        })
+    }
+
+    /// The table that the programs write pongs into. Each call maps it anew.
+    pub fn table(&self) -> io::Result<Table> {
+        Table::of_map(self.table.as_fd(), self.rows)
+    }
+
+    /// Tells the programs keys, epoch and ports. Until then everything passes untouched.
+    pub fn set_settings(&mut self, settings: &Settings) -> Result<(), MapError> {
+        self.settings.set(0, Value(*settings), 0)
+    }
+
+    /// Tells the programs the classes that rows refer to; no more than there is room for.
+    pub fn set_classes(&mut self, classes: &[Class]) -> Result<(), MapError> {
+        for (number, class) in (0..).zip(classes) {
+            self.classes.set(number, Value(*class), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in pongs at an interface, and stamps pings there where the kernel can (Linux 6.6). An interface that has come
+    /// anew under its old name is attached anew; one that is still attached stays as it is.
+    pub fn attach(&mut self, interface: &str, want: Want) -> Result<Attached, AttachError> {
+        let index = index_of(interface)?;
+        if let Some(known) = self.interfaces.iter().find(|known| known.index == index) {
+            return Ok(known.attached);
+        }
+        self.detach(interface);
+        let (receive, link) = link::xdp(self.receive.as_fd(), interface, index, want)?;
+        let stamp = link::egress(self.stamp.as_fd(), interface, index)
+            .inspect_err(|error| {
+                tracing::warn!(
+                    interface,
+                    "pings carry the time at which they were handed to the kernel: {error}"
+                );
+            })
+            .ok();
+        let attached = Attached {
+            receive,
+            stamp: stamp.is_some(),
+        };
+        self.interfaces.push(Interface {
+            name: interface.into(),
+            index,
+            attached,
+            _links: (link, stamp),
+        });
+        Ok(attached)
+    }
+
+    /// Takes the programs off an interface, if they are there; it may be gone already.
+    pub fn detach(&mut self, interface: &str) {
+        self.interfaces.retain(|known| &*known.name != interface);
+    }
+
+    /// What is attached, by interface.
+    pub fn attached(&self) -> impl Iterator<Item = (&str, Attached)> {
+        self.interfaces
+            .iter()
+            .map(|interface| (&*interface.name, interface.attached))
+    }
+
+    /// The counts of what the programs took in; to be read from any thread.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+}
+
+/// What the programs count, a value a CPU.
+pub struct Counters {
+    fates: PerCpuArray<MapData, u64>,
+    rtt: PerCpuArray<MapData, Value<Histogram>>,
+}
+
+impl Source for Counters {
+    fn received(&self) -> Received {
+        Received {
+            fates: maps::counts(&self.fates),
+            rtt: maps::sums(&self.rtt, |sum: &mut Histogram, Value(cpu)| sum.add(&cpu)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Attaches programs to interfaces, by link and by nothing else.
+//!
+//! aya's own attachment falls back to netlink where a link is refused, and a program attached by netlink outlives the daemon.
+//! So the one system call that is needed stands here.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+};
+
+/// A program on an interface. Dropping it takes the program off; an interface that goes takes it off before.
+#[derive(Debug)]
+pub(super) struct Link(#[expect(dead_code, reason = "held, not used")] OwnedFd);
+
+/// Which XDP mode is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Want {
+    /// Native where the driver has it, else generic.
+    #[default]
+    Auto,
+    /// In the driver, before the kernel makes a packet of the frame.
+    Native,
+    /// In the network stack: works on any interface.
+    Generic,
+}
+
+/// Which XDP mode it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl Mode {
+    /// The value of a `receive` label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    /// `XDP_FLAGS_*_MODE` of linux/if_link.h.
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Native => 1 << 2,
+            Self::Generic => 1 << 1,
+        }
+    }
+}
+
+/// Why nothing was attached to an interface.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// It is not there (any more).
+    #[error("there is no interface {0}")]
+    NoInterface(String),
+    /// Another program has its place.
+    #[error(
+        "another XDP program is attached to {0}; heartprobe takes its pongs through the socket there"
+    )]
+    Busy(String),
+    /// The kernel or the driver refuses.
+    #[error("cannot attach to {interface}: {source}")]
+    Refused {
+        /// Where.
+        interface: String,
+        /// What the system call returned.
+        source: io::Error,
+    },
+}
+
+/// The number of an interface.
+pub(super) fn index_of(interface: &str) -> Result<u32, AttachError> {
+    let missing = || AttachError::NoInterface(interface.to_owned());
+    let name = CString::new(interface).map_err(|_| missing())?;
+    // SAFETY: `name` is a string with its NUL, and the call keeps no pointer to it.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(missing()),
+        index => Ok(index),
+    }
+}
+
+/// Attaches an XDP program.
+pub(super) fn xdp(
+    program: BorrowedFd<'_>,
+    interface: &str,
+    index: u32,
+    want: Want,
+) -> Result<(Mode, Link), AttachError> {
+    let try_mode = |mode: Mode| {
+        create(program, index, BPF_XDP, mode.flags())
+            .map(|link| (mode, link))
+            .map_err(|error| explain(interface, error))
+    };
+    match want {
+        Want::Native => try_mode(Mode::Native),
+        Want::Generic => try_mode(Mode::Generic),
+        Want::Auto => match try_mode(Mode::Native) {
+            Err(AttachError::Refused { source, .. }) => {
+                tracing::debug!(interface, "no native XDP: {source}");
+                try_mode(Mode::Generic)
+            }
+            result => result,
+        },
+    }
+}
+
+/// Attaches a TC program to what leaves an interface, after those that are there.
+pub(super) fn egress(
+    program: BorrowedFd<'_>,
+    interface: &str,
+    index: u32,
+) -> Result<Link, AttachError> {
+    create(program, index, BPF_TCX_EGRESS, 0).map_err(|error| explain(interface, error))
+}
+
+fn explain(interface: &str, source: io::Error) -> AttachError {
+    let interface = interface.to_owned();
+    match source.raw_os_error() {
+        Some(libc::ENODEV) => AttachError::NoInterface(interface),
+        // The one when it has the same mode, the other when it has the other mode.
+        Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy(interface),
+        _ => AttachError::Refused { interface, source },
+    }
+}
+
+/// `enum bpf_cmd` and `enum bpf_attach_type` of linux/bpf.h.
+const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_XDP: u32 = 37;
+const BPF_TCX_EGRESS: u32 = 47;
+
+/// `link_create` of `union bpf_attr`; the kernel takes what is left out as zero.
+#[repr(C)]
+struct LinkCreate {
+    program: RawFd,
+    interface: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// `bpf(BPF_LINK_CREATE)`. Links to XDP came with Linux 5.9, to TC with 6.6.
+fn create(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<Link> {
+    let attributes = LinkCreate {
+        program: program.as_raw_fd(),
+        interface,
+        attach_type,
+        flags,
+    };
+    // SAFETY: the pointer and the size are those of a struct that outlives the call, which only reads it.
+    let link = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_LINK_CREATE,
+            &raw const attributes,
+            size_of::<LinkCreate>(),
+        )
+    };
+    if link < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(Link(unsafe { OwnedFd::from_raw_fd(link as RawFd) }))
+}

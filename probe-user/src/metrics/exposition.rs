@@ -1,0 +1,240 @@
+//! The text format of Prometheus (version 0.0.4), written straight from the snapshot.
+//!
+//! All samples of a family stand together, so the fleet is walked once a family. What is kept for that is the label
+//! values of the targets alone, some 15 bytes each; the text itself goes out a chunk at a time.
+
+mod text;
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use probe_common::maps::{Fate, Histogram, RTT_BOUNDS_NS};
+use prometheus::{Encoder, TextEncoder};
+
+use self::text::{Labels, Text};
+use super::vitals::Vitals;
+use crate::{
+    core::verdict::State,
+    fleet::{Fleet, Group},
+    snapshot::{Reading, Snapshot},
+    tally::Received,
+};
+
+/// The `Content-Type` of what [`write`] writes.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A family with a sample a target.
+struct PerTarget {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&Reading<'_>) -> Option<Value>,
+}
+
+enum Value {
+    Number(u32),
+    Seconds(Duration),
+}
+
+const PER_TARGET: [PerTarget; 7] = [
+    PerTarget {
+        name: "heartprobe_target_up",
+        kind: "gauge",
+        help: "Whether the target answers, in time or late.",
+        value: |reading| Some(Value::Number(reading.standing.state.is_up().into())),
+    },
+    PerTarget {
+        name: "heartprobe_target_state",
+        kind: "gauge",
+        help: "The verdict: 0 pending, 1 up, 2 overloaded, 3 critical, 4 dead, 5 zombie, 6 unknown.",
+        value: |reading| Some(Value::Number(reading.standing.state as u32)),
+    },
+    PerTarget {
+        name: "heartprobe_target_missed",
+        kind: "gauge",
+        help: "Pings missed in a row.",
+        value: |reading| Some(Value::Number(reading.standing.missed)),
+    },
+    PerTarget {
+        name: "heartprobe_target_rtt_seconds",
+        kind: "gauge",
+        help: "Round-trip time of the newest pong.",
+        value: |reading| reading.rtt().map(Value::Seconds),
+    },
+    PerTarget {
+        name: "heartprobe_target_pings_total",
+        kind: "counter",
+        help: "Pings sent.",
+        value: |reading| Some(Value::Number(reading.pings())),
+    },
+    PerTarget {
+        name: "heartprobe_target_pongs_total",
+        kind: "counter",
+        help: "Pings answered within the timeout, late ones among them.",
+        value: |reading| Some(Value::Number(reading.pongs())),
+    },
+    PerTarget {
+        name: "heartprobe_target_late_total",
+        kind: "counter",
+        help: "Pings answered within the timeout, but after late_after.",
+        value: |reading| Some(Value::Number(reading.late)),
+    },
+];
+
+/// Writes every metric.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(
+    out: &mut impl Write,
+    snapshot: &Snapshot<'_>,
+    received: &Received,
+    vitals: &Vitals,
+) -> io::Result<()> {
+    let mut text = Text::new(out);
+    targets(&mut text, snapshot)?;
+    targets_by_state(&mut text, snapshot)?;
+    rtt(&mut text, &snapshot.fleet, received)?;
+    pongs(&mut text, received)?;
+    state_changes(&mut text, vitals)?;
+    engines(&mut text, vitals)?;
+    let out = text.finish()?;
+    let encoded = TextEncoder::new().encode(&vitals.gather(), out);
+    encoded.map_err(|error| match error {
+        prometheus::Error::Io(error) => error,
+        other => io::Error::other(other),
+    })
+}
+
+fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Result<()> {
+    let mut names = Labels::default();
+    for (_, target) in snapshot.fleet.iter() {
+        target.with_label(|label| names.push(label));
+    }
+    let groups = &snapshot.fleet.groups;
+    let after: Vec<_> = groups.iter().map(further_labels).collect();
+    for family in &PER_TARGET {
+        text.family(family.name, family.kind, family.help);
+        let before: Vec<_> = groups
+            .iter()
+            .map(|group| text::series(family.name, [("group", &*group.name)]) + ",target=\"")
+            .collect();
+        for (reading, name) in snapshot.readings().zip(names.iter()) {
+            let Some(value) = (family.value)(&reading) else {
+                continue;
+            };
+            let group = reading.class.group as usize;
+            text.push(before[group].as_bytes());
+            text.push(name);
+            text.push(after[group].as_bytes());
+            match value {
+                Value::Number(number) => text.number(number),
+                Value::Seconds(time) => text.seconds(time.as_nanos() as u64),
+            }
+            text.end()?;
+        }
+    }
+    Ok(())
+}
+
+/// What stands behind the `target` label of each sample of a group.
+fn further_labels(group: &Group) -> String {
+    let mut labels = String::from("\"");
+    for (name, value) in &group.labels {
+        labels.push(',');
+        text::label(&mut labels, name, value);
+    }
+    labels + "} "
+}
+
+/// Groups that a reload removed are not shown.
+fn shown(fleet: &Fleet) -> impl Iterator<Item = (usize, &Group)> {
+    let groups = fleet.groups.iter().enumerate();
+    groups.filter(|(_, group)| !group.gone)
+}
+
+fn targets_by_state(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Result<()> {
+    let name = "heartprobe_targets";
+    text.family(name, "gauge", "Targets by group and state.");
+    let counts = snapshot.by_state();
+    for (number, group) in shown(&snapshot.fleet) {
+        for state in State::ALL {
+            let labels = [("group", &*group.name), ("state", state.name())];
+            text.sample(name, labels, counts[number][state as usize])?;
+        }
+    }
+    Ok(())
+}
+
+fn rtt(text: &mut Text<'_, impl Write>, fleet: &Fleet, received: &Received) -> io::Result<()> {
+    let name = "heartprobe_rtt_seconds";
+    text.family(
+        name,
+        "histogram",
+        "Round-trip times of the pongs that count.",
+    );
+    // Exact: both are whole numbers, and what Rust prints is the shortest number that reads back as the quotient.
+    let bounds = RTT_BOUNDS_NS.map(|bound| (f64::from(bound) / 1e9).to_string());
+    let bounds = || bounds.iter().map(String::as_str).chain(["+Inf"]);
+    let none = Histogram::default();
+    for (number, group) in shown(fleet) {
+        let histogram = received.rtt.get(number).unwrap_or(&none);
+        let group = ("group", &*group.name);
+        let mut count = 0;
+        for (bucket, le) in histogram.buckets.iter().zip(bounds()) {
+            count += bucket;
+            text.sample("heartprobe_rtt_seconds_bucket", [group, ("le", le)], count)?;
+        }
+        text.series("heartprobe_rtt_seconds_sum", [group]);
+        text.seconds(histogram.sum_ns);
+        text.end()?;
+        text.sample("heartprobe_rtt_seconds_count", [group], count)?;
+    }
+    Ok(())
+}
+
+fn pongs(text: &mut Text<'_, impl Write>, received: &Received) -> io::Result<()> {
+    let name = "heartprobe_pongs_total";
+    text.family(name, "counter", "Pongs received, by what became of them.");
+    for fate in Fate::ALL {
+        let count = received.fates[fate as usize];
+        text.sample(name, [("fate", fate.name())], count)?;
+    }
+    Ok(())
+}
+
+fn state_changes(text: &mut Text<'_, impl Write>, vitals: &Vitals) -> io::Result<()> {
+    let name = "heartprobe_state_changes_total";
+    text.family(
+        name,
+        "counter",
+        "Changes of state, by group and the new state.",
+    );
+    for group in vitals.changes().iter().filter(|group| !group.gone) {
+        for state in State::ALL {
+            let labels = [("group", &*group.name), ("state", state.name())];
+            text.sample(name, labels, group.count(state))?;
+        }
+    }
+    Ok(())
+}
+
+fn engines(text: &mut Text<'_, impl Write>, vitals: &Vitals) -> io::Result<()> {
+    let name = "heartprobe_engine_info";
+    text.family(
+        name,
+        "gauge",
+        "1; how pings leave by an interface and how pongs are taken from it.",
+    );
+    for engine in vitals.engines().iter() {
+        let labels = [
+            ("interface", &*engine.interface),
+            ("transmit", engine.transmit.name()),
+            ("receive", engine.receive.name()),
+        ];
+        text.sample(name, labels, 1)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Lines of the text format, gathered into chunks.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+};
+
+/// How much text goes out at once.
+const CHUNK: usize = 64 << 10;
+
+/// Text on its way to `out`.
+pub struct Text<'a, W> {
+    out: &'a mut W,
+    buffer: Vec<u8>,
+}
+
+impl<'a, W: Write> Text<'a, W> {
+    /// Text for `out`.
+    pub fn new(out: &'a mut W) -> Self {
+        let buffer = Vec::with_capacity(CHUNK + 4096);
+        Self { out, buffer }
+    }
+
+    /// Begins a family: its samples must follow, all of them.
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let lines = [
+            "# HELP ",
+            name,
+            " ",
+            help,
+            "\n# TYPE ",
+            name,
+            " ",
+            kind,
+            "\n",
+        ];
+        for part in lines {
+            self.push(part.as_bytes());
+        }
+    }
+
+    /// A whole line.
+    pub fn sample<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [(&str, &str); N],
+        value: u64,
+    ) -> io::Result<()> {
+        self.series(name, labels);
+        self.number(value);
+        self.end()
+    }
+
+    /// The part of a line before its value.
+    pub fn series<const N: usize>(&mut self, name: &str, labels: [(&str, &str); N]) {
+        self.push(series(name, labels).as_bytes());
+        self.push(b"} ");
+    }
+
+    /// A part of a line as it is.
+    #[inline]
+    pub fn push(&mut self, part: &[u8]) {
+        self.buffer.extend_from_slice(part);
+    }
+
+    /// A number as the value.
+    #[inline]
+    pub fn number(&mut self, number: impl itoa::Integer) {
+        let mut digits = itoa::Buffer::new();
+        self.buffer
+            .extend_from_slice(digits.format(number).as_bytes());
+    }
+
+    /// A time (ns) as the value: exactly, in seconds.
+    #[inline]
+    pub fn seconds(&mut self, nanos: u64) {
+        self.number(nanos / 1_000_000_000);
+        let mut fraction = *b".000000000";
+        let mut rest = nanos % 1_000_000_000;
+        for digit in fraction[1..].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.push(&fraction);
+    }
+
+    /// Ends a line.
+    #[inline]
+    pub fn end(&mut self) -> io::Result<()> {
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= CHUNK {
+            self.out.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends what is left.
+    pub fn finish(self) -> io::Result<&'a mut W> {
+        self.out.write_all(&self.buffer)?;
+        Ok(self.out)
+    }
+}
+
+/// The beginning of a line: the name and some labels, with room for more.
+pub fn series<const N: usize>(name: &str, labels: [(&str, &str); N]) -> String {
+    let mut line = String::from(name);
+    for (i, (label_name, value)) in labels.into_iter().enumerate() {
+        line.push(if i == 0 { '{' } else { ',' });
+        label(&mut line, label_name, value);
+    }
+    line
+}
+
+/// Appends `name="value"`.
+pub fn label(line: &mut String, name: &str, value: &str) {
+    line.push_str(name);
+    line.push_str("=\"");
+    escape(line, value);
+    line.push('"');
+}
+
+/// Appends a label's value: backslash, quote and line feed are escaped, everything else stands as it is.
+fn escape(line: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => line.push_str("\\\\"),
+            '"' => line.push_str("\\\""),
+            '\n' => line.push_str("\\n"),
+            c => line.push(c),
+        }
+    }
+}
+
+/// The escaped values of one label, one after another in one piece of memory.
+#[derive(Default)]
+pub struct Labels {
+    text: Escaped,
+    ends: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Escaped(String);
+
+impl fmt::Write for Escaped {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        escape(&mut self.0, part);
+        Ok(())
+    }
+}
+
+impl Labels {
+    /// Appends a value.
+    pub fn push(&mut self, value: fmt::Arguments<'_>) {
+        // Only a `Display` that fails by itself can fail here; it then has said all that it has to say.
+        let _ = self.text.write_fmt(value);
+        self.ends.push(self.text.0.len() as u32);
+    }
+
+    /// The values in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let value = &self.text.0.as_bytes()[start..end as usize];
+            start = end as usize;
+            value
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
