@@ -281,10 +281,10 @@ fn the_demo_ends_by_itself_and_prints_a_summary_without_a_terminal() {
     require_root!();
     let net = Net::new();
     let mut command = heartprobe_as_nobody();
-    command.args(["demo", "--duration", "3s"]);
+    command.args(["demo", "--duration", "6s"]);
     let mut demo = Process::start(&net.monitor, &mut command);
     assert_eq!(
-        demo.exit(Duration::from_secs(10)).code(),
+        demo.exit(Duration::from_secs(15)).code(),
         Some(0),
         "{}",
         demo.stderr()
