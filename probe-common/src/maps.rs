@@ -51,7 +51,7 @@ pub type Fates = [u64; Fate::ALL.len()];
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// The key that signs, then the one still accepted.
+    /// The key that signs, then the one still accepted: the same again where there is no other.
     pub keys: [Key; 2],
     /// Drawn at random at start.
     pub epoch: u32,
@@ -79,7 +79,7 @@ pub struct Class {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reflector {
-    /// The key that signs, then the one still accepted.
+    /// The key that signs, then the one still accepted: the same again where there is no other.
     pub keys: [Key; 2],
     /// Added to the monotonic clock gives ns since the Unix epoch; 0 = not known.
     pub clock_offset_ns: u64,

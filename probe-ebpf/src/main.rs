@@ -7,6 +7,10 @@
     clippy::inline_always,
     reason = "a call costs a frame of the 512-byte stack, and the verifier forgets bounds across it"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the macros of aya hand the context over so"
+)]
 
 mod frame;
 mod maps;

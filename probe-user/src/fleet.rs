@@ -2,7 +2,11 @@
 
 mod renumber;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use probe_common::{maps, wire::REFLECTOR_PORT};
 
@@ -70,6 +74,27 @@ pub struct Target {
 }
 
 impl Target {
+    /// The DNS name that it is called by, if it is called by one.
+    pub fn host_name(&self) -> Option<&str> {
+        let name = self.name.as_deref()?;
+        if name.parse::<IpAddr>().is_ok() || name.parse::<SocketAddr>().is_ok() {
+            return None;
+        }
+        Some(name.split_once(':').map_or(name, |(host, _)| host))
+    }
+
+    /// Its port, which its label tells also before it has an address.
+    fn port(&self) -> u16 {
+        let port = self
+            .name
+            .as_deref()
+            .and_then(|name| name.rsplit_once(':')?.1.parse().ok());
+        self.address
+            .map(|at| at.port())
+            .or(port)
+            .unwrap_or(REFLECTOR_PORT)
+    }
+
     /// Calls `write` with the value of the `target` label.
     pub fn with_label<R>(&self, write: impl FnOnce(std::fmt::Arguments<'_>) -> R) -> R {
         match (&self.name, self.address) {
@@ -95,6 +120,21 @@ impl Fleet {
             .filter_map(|(number, target)| Some((number as u32, target.as_ref()?)))
     }
 
+    /// The same fleet, with every named target at the address that its name has now.
+    pub fn at_addresses(&self, resolve: impl Fn(&str) -> Option<IpAddr>) -> Self {
+        let mut fleet = Self {
+            groups: self.groups.clone(),
+            classes: self.classes.clone(),
+            targets: self.targets.clone(),
+        };
+        for target in fleet.targets.iter_mut().flatten() {
+            if let Some(ip) = target.host_name().and_then(&resolve) {
+                target.address = Some(SocketAddr::new(ip, target.port()));
+            }
+        }
+        fleet
+    }
+
     /// How many targets there are.
     pub fn len(&self) -> usize {
         self.iter().count()
@@ -108,5 +148,68 @@ impl Fleet {
     /// The class of a target.
     pub fn class_of(&self, target: &Target) -> &Class {
         &self.classes[usize::from(target.class)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str, address: Option<&str>) -> Target {
+        let address = address.map(|address| address.parse().unwrap());
+        Target {
+            name: Some(name.into()),
+            address,
+            class: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_is_what_is_no_address() {
+        assert_eq!(
+            named("web-1.example.org", None).host_name(),
+            Some("web-1.example.org")
+        );
+        assert_eq!(
+            named("web-1.example.org:4863", None).host_name(),
+            Some("web-1.example.org")
+        );
+        for address in [
+            "192.0.2.1",
+            "192.0.2.1:4863",
+            "2001:db8::1",
+            "[2001:db8::1]:4863",
+        ] {
+            assert_eq!(named(address, None).host_name(), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn names_move_and_addresses_stay() {
+        let targets = [
+            named("web-1.example.org:4863", None),
+            named("db.example.org", Some("192.0.2.7:4862")),
+            named("192.0.2.9", Some("192.0.2.9:4862")),
+        ];
+        let fleet = Fleet {
+            targets: targets.map(Some).into(),
+            ..Fleet::default()
+        };
+        let moved = fleet.at_addresses(|name| {
+            name.starts_with("web")
+                .then(|| "192.0.2.1".parse().unwrap())
+        });
+        let at = |number: usize| {
+            moved.targets[number]
+                .as_ref()
+                .unwrap()
+                .address
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(
+            [at(0), at(1), at(2)],
+            ["192.0.2.1:4863", "192.0.2.7:4862", "192.0.2.9:4862"]
+        );
     }
 }

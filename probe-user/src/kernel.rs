@@ -104,7 +104,10 @@ impl Kernel {
     /// anew under its old name is attached anew; one that is still attached stays as it is.
     pub fn attach(&mut self, interface: &str, want: Want) -> Result<Attached, AttachError> {
         let index = index_of(interface)?;
-        if let Some(known) = self.interfaces.iter().find(|known| known.index == index) {
+        let mut known = self.interfaces.iter_mut();
+        if let Some(known) = known.find(|known| known.index == index) {
+            // It may have got another name.
+            known.name = interface.into();
             return Ok(known.attached);
         }
         self.detach(interface);
@@ -130,7 +133,7 @@ impl Kernel {
         Ok(attached)
     }
 
-    /// Takes the programs off an interface, if they are there; it may be gone already.
+    /// Takes the programs off an interface, if they are there. To be called too when the interface has gone.
     pub fn detach(&mut self, interface: &str) {
         self.interfaces.retain(|known| &*known.name != interface);
     }

@@ -1,6 +1,5 @@
 //! heartprobe: a heartbeat probe appliance for one dedicated monitoring box.
 
-#![allow(dead_code, reason = "until the commands that use the modules stand")]
 
 mod changes;
 mod cli;
@@ -8,9 +7,11 @@ mod clock;
 mod commands;
 mod complaint;
 mod core;
+mod daemon;
 mod demo;
 mod engine;
 mod fleet;
+mod flights;
 mod health;
 mod kernel;
 mod keys;
@@ -19,6 +20,7 @@ mod monitor;
 mod network;
 mod prober;
 mod reflector;
+mod resolve;
 mod snapshot;
 mod standings;
 mod table;

@@ -4,7 +4,6 @@
 //! that are due. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
 //! them, are read before any ping of theirs is judged, so that a stalled monitor raises no false alarm.
 
-mod flights;
 mod outages;
 
 use std::{
@@ -20,16 +19,14 @@ use probe_common::{
     siphash::Key,
 };
 
-use self::{
-    flights::{Flight, Flights},
-    outages::Outages,
-};
+use self::outages::Outages;
 use crate::{
     changes::Change,
     clock,
     core::{schedule::Schedule, verdict::Outcome},
     engine::{BATCH, Departure, SocketEngine},
     fleet::{Class, Fleet},
+    flights::{Flight, Flights},
     metrics::Vitals,
     network::Link,
     snapshot::Live,

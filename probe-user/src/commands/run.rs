@@ -1,14 +1,78 @@
 //! `heartprobe run`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    commands::stop_signal,
+    daemon::Daemon,
+    monitor,
+    web::{self, Web},
+};
 
 /// Probe the fleet of a configuration file and serve what is found to Prometheus
+///
+/// As root, or with CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON, every reply is timed inside the kernel; without, at the sockets.
+/// SIGHUP or POST /-/reload reads the configuration anew; SIGTERM or SIGINT ends it.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  heartprobe run
+  heartprobe run --config.file ./heartprobe.yml --web.listen-address 0.0.0.0:9862")]
+pub struct Args {
+    /// The configuration, see docs/configuration.md
+    #[arg(long = "config.file", value_name = "FILE", default_value = crate::config::DEFAULT_FILE)]
+    config: PathBuf,
+
+    /// Where metrics and status page are served
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9862"
+    )]
+    listen: String,
+}
 
 impl Args {
-    /// Runs the command.
+    /// Runs the command until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("not built yet")
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?
+            .block_on(self.probe())
+    }
+
+    async fn probe(self) -> anyhow::Result<ExitCode> {
+        let mut stop = stop_signal()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut daemon = tokio::select! {
+            daemon = Daemon::start(self.config) => daemon?,
+            _ = stop.recv() => return Ok(ExitCode::SUCCESS),
+        };
+        let listener = web::bind(&self.listen).await?;
+        tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
+        let exporter = Arc::new(daemon.exporter());
+        let log = tokio::spawn(monitor::log_changes(exporter.live.clone()));
+        let (reload, mut reloads) = mpsc::channel(1);
+        let (end, ended) = oneshot::channel::<()>();
+        let server = tokio::spawn(web::serve(listener, Web { exporter, reload }, async {
+            let _ = ended.await;
+        }));
+        let followed = tokio::select! {
+            followed = daemon.follow(&mut reloads, &mut hangup) => followed,
+            _ = stop.recv() => Ok(()),
+        };
+        tracing::info!("stopping");
+        drop(end);
+        log.abort();
+        let stopped = daemon.stop();
+        server.await?.context("serving the metrics")?;
+        // What ended the prober says more than that it ended.
+        stopped.and(followed).map(|()| ExitCode::SUCCESS)
     }
 }

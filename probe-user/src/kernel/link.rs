@@ -11,7 +11,15 @@ use std::{
 
 /// A program on an interface. Dropping it takes the program off; an interface that goes takes it off before.
 #[derive(Debug)]
-pub(super) struct Link(#[expect(dead_code, reason = "held, not used")] OwnedFd);
+pub(super) struct Link(OwnedFd);
+
+impl Drop for Link {
+    /// At once, though a child just forked may hold the descriptor until it runs its own program.
+    fn drop(&mut self) {
+        // It fails where the interface has gone, and with it the program.
+        let _ = bpf(BPF_LINK_DETACH, &self.0.as_raw_fd());
+    }
+}
 
 /// Which XDP mode is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,12 +72,12 @@ pub enum AttachError {
     )]
     Busy(String),
     /// The kernel or the driver refuses.
-    #[error("cannot attach to {interface}: {source}")]
+    #[error("cannot attach to {interface}: {error}")]
     Refused {
         /// Where.
         interface: String,
         /// What the system call returned.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -100,8 +108,8 @@ pub(super) fn xdp(
         Want::Native => try_mode(Mode::Native),
         Want::Generic => try_mode(Mode::Generic),
         Want::Auto => match try_mode(Mode::Native) {
-            Err(AttachError::Refused { source, .. }) => {
-                tracing::debug!(interface, "no native XDP: {source}");
+            Err(AttachError::Refused { error, .. }) => {
+                tracing::debug!(interface, "no native XDP: {error}");
                 try_mode(Mode::Generic)
             }
             result => result,
@@ -118,18 +126,19 @@ pub(super) fn egress(
     create(program, index, BPF_TCX_EGRESS, 0).map_err(|error| explain(interface, error))
 }
 
-fn explain(interface: &str, source: io::Error) -> AttachError {
+fn explain(interface: &str, error: io::Error) -> AttachError {
     let interface = interface.to_owned();
-    match source.raw_os_error() {
+    match error.raw_os_error() {
         Some(libc::ENODEV) => AttachError::NoInterface(interface),
         // The one when it has the same mode, the other when it has the other mode.
         Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy(interface),
-        _ => AttachError::Refused { interface, source },
+        _ => AttachError::Refused { interface, error },
     }
 }
 
 /// `enum bpf_cmd` and `enum bpf_attach_type` of linux/bpf.h.
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_LINK_DETACH: libc::c_int = 34;
 const BPF_XDP: u32 = 37;
 const BPF_TCX_EGRESS: u32 = 47;
 
@@ -142,31 +151,32 @@ struct LinkCreate {
     flags: u32,
 }
 
-/// `bpf(BPF_LINK_CREATE)`. Links to XDP came with Linux 5.9, to TC with 6.6.
+/// Links to XDP came with Linux 5.9, to TC with 6.6.
 fn create(
     program: BorrowedFd<'_>,
     interface: u32,
     attach_type: u32,
     flags: u32,
 ) -> io::Result<Link> {
-    let attributes = LinkCreate {
-        program: program.as_raw_fd(),
-        interface,
-        attach_type,
-        flags,
-    };
-    // SAFETY: the pointer and the size are those of a struct that outlives the call, which only reads it.
-    let link = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_LINK_CREATE,
-            &raw const attributes,
-            size_of::<LinkCreate>(),
-        )
-    };
-    if link < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let link = bpf(
+        BPF_LINK_CREATE,
+        &LinkCreate {
+            program: program.as_raw_fd(),
+            interface,
+            attach_type,
+            flags,
+        },
+    )?;
     // SAFETY: the kernel has just made this descriptor for us alone.
-    Ok(Link(unsafe { OwnedFd::from_raw_fd(link as RawFd) }))
+    Ok(Link(unsafe { OwnedFd::from_raw_fd(link) }))
+}
+
+/// The system call, for a command that only reads its attributes.
+fn bpf<A>(command: libc::c_int, attributes: &A) -> io::Result<libc::c_int> {
+    let attributes: *const A = attributes;
+    // SAFETY: the pointer and the size are those of a value that outlives the call, which only reads it.
+    match unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<A>()) } {
+        ..0 => Err(io::Error::last_os_error()),
+        result => Ok(result as libc::c_int),
+    }
 }

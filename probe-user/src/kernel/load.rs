@@ -12,6 +12,7 @@ use aya::{
     programs::{Program, ProgramError},
     util::KernelVersion,
 };
+use rustix::thread::CapabilitySet;
 
 /// The programs, as `cargo xtask build-ebpf` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HEARTPROBE_EBPF_OBJECT"));
@@ -30,7 +31,7 @@ pub enum LoadError {
     Kernel(KernelVersion),
     /// The verifier found fault with a program.
     #[error(
-        "the kernel's verifier refused the program `{program}` ({source}); its last words:\n{log}"
+        "the kernel's verifier refused the program `{program}` ({error}); its last words:\n{log}"
     )]
     Refused {
         /// Which one.
@@ -38,7 +39,7 @@ pub enum LoadError {
         /// The end of the verifier's log.
         log: String,
         /// What the system call returned.
-        source: io::Error,
+        error: io::Error,
     },
     /// There is no memory for a map.
     #[error(
@@ -47,12 +48,10 @@ pub enum LoadError {
     Memory {
         /// Which one.
         map: String,
-        /// What the system call returned.
-        source: io::Error,
     },
     /// Something that a kernel with eBPF should not answer.
-    #[error("cannot load the eBPF object")]
-    Other(#[from] Box<dyn Error + Send + Sync>),
+    #[error("cannot load the eBPF object: {0:#}")]
+    Other(anyhow::Error),
 }
 
 /// Creates the maps, of the sizes given (at least 1), and makes the programs ready to be loaded.
@@ -67,10 +66,7 @@ pub(super) fn object(sizes: &[(&'static str, u32)]) -> Result<Ebpf, LoadError> {
         EbpfError::MapError(MapError::CreateError { name, io_error }) => {
             match io_error.raw_os_error() {
                 Some(libc::EPERM) => LoadError::Privilege,
-                Some(libc::ENOMEM | libc::E2BIG) => LoadError::Memory {
-                    map: name,
-                    source: io_error,
-                },
+                Some(libc::ENOMEM | libc::E2BIG) => LoadError::Memory { map: name },
                 _ => other(MapError::CreateError { name, io_error }),
             }
         }
@@ -109,8 +105,8 @@ pub(super) fn array(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadErro
     map.fd().as_fd().try_clone_to_owned().map_err(other)
 }
 
-fn refused(program: &'static str, source: io::Error, log: &str) -> LoadError {
-    if source.raw_os_error() == Some(libc::EPERM) {
+fn refused(program: &'static str, error: io::Error, log: &str) -> LoadError {
+    if error.raw_os_error() == Some(libc::EPERM) || !is_trusted() {
         return LoadError::Privilege;
     }
     match KernelVersion::current() {
@@ -118,9 +114,15 @@ fn refused(program: &'static str, source: io::Error, log: &str) -> LoadError {
         _ => LoadError::Refused {
             program,
             log: tail(log),
-            source,
+            error,
         },
     }
+}
+
+/// Whether the verifier lets this process's programs reckon with pointers; without, it calls that a fault of the program.
+fn is_trusted() -> bool {
+    let needed = CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN;
+    rustix::thread::capabilities(None).is_ok_and(|held| held.effective.intersects(needed))
 }
 
 /// The last lines of the verifier's log.
@@ -131,9 +133,9 @@ fn tail(log: &str) -> String {
 
 /// The object is ours: what it lacks was lost in the build.
 pub(super) fn missing(kind: &str, name: &str) -> LoadError {
-    LoadError::Other(format!("the {kind} `{name}` is not in it").into())
+    LoadError::Other(anyhow::anyhow!("the {kind} `{name}` is not in it"))
 }
 
 pub(super) fn other(error: impl Error + Send + Sync + 'static) -> LoadError {
-    LoadError::Other(Box::new(error))
+    LoadError::Other(error.into())
 }

@@ -1,9 +1,18 @@
-use std::{process::Command, thread};
+use std::{
+    net::UdpSocket,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
-use probe_common::maps::Settings;
+use probe_common::{
+    maps::{Fate, Reflector, Settings},
+    wire::Message,
+};
 use rustix::thread::UnshareFlags;
 
 use super::*;
+use crate::kernel::reflect::ReflectKernel;
 
 /// Runs `test` in a network namespace of its own, which goes with its thread.
 fn in_namespace(test: impl FnOnce() + Send + 'static) {
@@ -86,6 +95,99 @@ fn an_interface_may_go_and_come_again() {
         kernel.detach("probe0");
         assert_eq!(kernel.attached().count(), 0);
     });
+}
+
+fn is_up(interface: &str) -> bool {
+    let link = Command::new("ip")
+        .args(["-o", "link", "show", "up", interface])
+        .output();
+    String::from_utf8_lossy(&link.unwrap().stdout).contains("state UP")
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
+    }
+}
+
+/// Both ends of a veth pair in one namespace: what a socket sends through the one comes in at the other.
+fn veth_pair() {
+    ip("link add probe0 type veth peer name probe1");
+    ip("addr add 198.18.0.1/24 dev probe0");
+    ip("addr add fd00::1/64 dev probe0 nodad");
+    for end in ["probe0", "probe1"] {
+        ip(&format!("link set {end} up"));
+    }
+    // The kernel brings them up some time later, and drops until then what is sent.
+    for end in ["probe0", "probe1"] {
+        wait_for(end, || is_up(end));
+    }
+    for (_, host) in ends() {
+        ip(&format!(
+            "neigh add {} lladdr 02:00:00:00:00:02 dev probe0",
+            host.ip()
+        ));
+    }
+}
+
+/// Pings over IPv4 and IPv6, from a socket at one end to the program at the other, and back.
+fn round_trips(want: Want) {
+    let (Some(mut monitor), Some(mut host)) = (
+        privileged(Kernel::load(2, 1, 1)),
+        privileged(ReflectKernel::load()),
+    ) else {
+        return;
+    };
+    let settings = Settings {
+        keys: keys(),
+        epoch: EPOCH,
+        rows: 2,
+        ports: PORTS,
+        reserved: 0,
+    };
+    monitor.set_settings(&settings).unwrap();
+    let class = Class {
+        timeout_ns: u32::MAX,
+        late_after_ns: u32::MAX,
+        group: 0,
+    };
+    monitor.set_classes(&[class]).unwrap();
+    let reflector = Reflector {
+        keys: keys(),
+        port: 4862,
+        ..Reflector::default()
+    };
+    host.set(&reflector).unwrap();
+    let table = monitor.table().unwrap();
+    in_namespace(move || {
+        veth_pair();
+        let attached = monitor.attach("probe0", want).unwrap();
+        assert_eq!(host.attach("probe1", want).unwrap(), attached.receive);
+        for ((number, row), (from, to)) in (0..).zip(table.rows()).zip(ends()) {
+            row.assign(to.ip().into(), to.port(), 0);
+            // Of a time long ago, so that only a stamped one can come back in time.
+            let time = if attached.stamp { 1 } else { now() };
+            let ping = Message::ping(number, row.open(), EPOCH, time).encode(&keys()[0]);
+            let socket = UdpSocket::bind(from).unwrap();
+            socket.send_to(&ping.to_bytes(), to).unwrap();
+            wait_for("a pong", || row.pongs() == 1);
+        }
+        assert_eq!(host.counts(), [2, 0, 0]);
+        assert_eq!(monitor.counters().received().fates[Fate::Ok as usize], 2);
+    });
+}
+
+// Between the ends of a veth pair, native XDP sends only to an end that has a native program too.
+#[test]
+fn a_ping_is_stamped_reflected_and_received_natively() {
+    round_trips(Want::Native);
+}
+
+#[test]
+fn a_ping_is_stamped_reflected_and_received_generically() {
+    round_trips(Want::Generic);
 }
 
 #[test]

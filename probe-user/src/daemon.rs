@@ -1,0 +1,320 @@
+//! `heartprobe run`: what follows the world (configuration, names, network) and tells the prober.
+
+mod receivers;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio::{
+    signal::unix::Signal,
+    sync::{mpsc, watch},
+    task::{JoinError, JoinHandle},
+};
+
+use self::receivers::Receivers;
+use crate::{
+    config::{self, Config},
+    fleet::{Class, Fleet, renumber},
+    kernel::Kernel,
+    metrics::Exporter,
+    monitor::{Monitor, SPARE_GROUPS},
+    network::{self, Network},
+    prober::Order,
+    resolve::{Names, Unresolved},
+    table::Table,
+    tally::Source,
+    web::Reload,
+};
+
+/// Rows beyond the first configuration's, for targets that reloads add: a quarter more, and at least these.
+const SPARE_ROWS: usize = 4096;
+
+/// Classes that there is room for at least.
+const CLASSES: usize = 1024;
+
+/// How often the daemon looks whether its prober lives.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The names after a look-up, whether any address changed, and which names have none.
+type Refreshed = (Names, bool, Vec<(Box<str>, Unresolved)>);
+
+/// A look-up under way.
+type Refresh = JoinHandle<Refreshed>;
+
+/// A running `heartprobe run`.
+pub struct Daemon {
+    path: PathBuf,
+    monitor: Monitor,
+    receivers: Receivers,
+    fleet: Arc<Fleet>,
+    network: watch::Receiver<Network>,
+    names: Option<Names>,
+    sources: Vec<Arc<dyn Source>>,
+    room: Room,
+}
+
+/// How large a fleet may become without a restart.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    rows: usize,
+    classes: usize,
+    groups: usize,
+}
+
+impl Room {
+    fn of(fleet: &Fleet) -> Self {
+        let targets = fleet.targets.len();
+        Self {
+            rows: (targets + targets / 4).max(targets + SPARE_ROWS),
+            classes: (2 * fleet.classes.len()).max(CLASSES),
+            groups: fleet.groups.len() + SPARE_GROUPS,
+        }
+    }
+
+    fn check(self, fleet: &Fleet) -> anyhow::Result<()> {
+        for (what, is, room) in [
+            ("targets", fleet.targets.len(), self.rows),
+            ("policies", fleet.classes.len(), self.classes),
+            ("groups", fleet.groups.len(), self.groups),
+        ] {
+            anyhow::ensure!(
+                is <= room,
+                "{is} {what}, those of earlier configurations included, and room for {room}: restart heartprobe to make room"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration and starts to probe.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or the sockets that pings need are not to be had. What is merely better with
+    /// privilege is left out with a warning.
+    pub async fn start(path: PathBuf) -> anyhow::Result<Self> {
+        let config = config::load(&path)?;
+        let mut names = Names::new()?;
+        let fleet = resolved(&config, &path, &mut names).await?;
+        let room = Room::of(&fleet);
+        let (kernel, want) = load_kernel(&config, room);
+        let table = match &kernel {
+            Some(kernel) => kernel.table(),
+            None => Table::in_memory(room.rows as u32),
+        }
+        .context("mapping the table")?;
+        let sources = kernel
+            .iter()
+            .map(|kernel| kernel.counters() as Arc<dyn Source>)
+            .collect();
+        let monitor = Monitor::start(table, config.keys, room.groups)?;
+        let mut daemon = Self {
+            path,
+            monitor,
+            receivers: Receivers::new(kernel, want, config.interfaces.clone()),
+            fleet: Arc::default(),
+            network: network::follow().await?,
+            names: Some(names),
+            sources,
+            room,
+        };
+        if !config.keyed {
+            tracing::warn!(
+                "no keys in the configuration: pings and pongs carry the all-zero key, which anybody can forge"
+            );
+        }
+        daemon.change_fleet(fleet)?;
+        daemon.monitor.vitals.reloaded(true);
+        tracing::info!(
+            "probing {} targets in {} groups",
+            daemon.fleet.len(),
+            daemon.fleet.groups.len()
+        );
+        Ok(daemon)
+    }
+
+    /// What scrapes read.
+    pub fn exporter(&self) -> Exporter {
+        let mut sources: Vec<Arc<dyn Source>> = vec![self.monitor.tally.clone()];
+        sources.extend(self.sources.iter().cloned());
+        Exporter {
+            live: self.monitor.live.clone(),
+            vitals: self.monitor.vitals.clone(),
+            sources,
+        }
+    }
+
+    /// Follows the world until the prober ends, which it does not by itself: with the reason.
+    pub async fn follow(
+        &mut self,
+        reloads: &mut mpsc::Receiver<Reload>,
+        hangup: &mut Signal,
+    ) -> anyhow::Result<()> {
+        let mut refresh: Option<Refresh> = None;
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            let due = self.names.as_ref().and_then(Names::next_due);
+            tokio::select! {
+                _ = look.tick() => anyhow::ensure!(!self.monitor.has_ended(), "the prober ended"),
+                Ok(()) = self.network.changed() => self.route(),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                    refresh = self.names.take().map(|names| tokio::spawn(look_up(names)));
+                }
+                Some(done) = answered(&mut refresh) => {
+                    refresh = None;
+                    self.refreshed(done?)?;
+                }
+                _ = hangup.recv() => {
+                    self.wait_for_names(&mut refresh).await?;
+                    let _ = self.reload().await;
+                }
+                Some(answer) = reloads.recv() => {
+                    self.wait_for_names(&mut refresh).await?;
+                    let result = self.reload().await.map_err(|error| format!("{error:#}"));
+                    // Whoever asked may have gone away meanwhile.
+                    let _ = answer.send(result);
+                }
+            }
+        }
+    }
+
+    /// Ends the prober.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.monitor.stop()
+    }
+
+    async fn wait_for_names(&mut self, refresh: &mut Option<Refresh>) -> anyhow::Result<()> {
+        match refresh.take() {
+            Some(handle) => self.refreshed(handle.await?),
+            None => Ok(()),
+        }
+    }
+
+    fn refreshed(&mut self, (names, changed, failures): Refreshed) -> anyhow::Result<()> {
+        for (name, failure) in failures {
+            tracing::warn!("{name}: {failure}");
+        }
+        if changed {
+            let fleet = self.fleet.at_addresses(|name| names.address(name));
+            self.probe(fleet)?;
+        }
+        self.names = Some(names);
+        Ok(())
+    }
+
+    /// Reads the configuration anew. With an error in it nothing changes.
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        let result = self.try_reload().await;
+        self.monitor.vitals.reloaded(result.is_ok());
+        match &result {
+            Ok(()) => tracing::info!("configuration read anew: {} targets", self.fleet.len()),
+            Err(error) => {
+                tracing::error!("configuration not read anew, nothing changed: {error:#}")
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<()> {
+        let config = config::load(&self.path)?;
+        let mut names = self.names.take().map_or_else(Names::new, Ok)?;
+        let fleet = resolved(&config, &self.path, &mut names).await;
+        self.names = Some(names);
+        self.monitor.settings.keys = config.keys;
+        self.monitor.prober().order(Order::Keys(config.keys));
+        self.change_fleet(fleet?)
+    }
+
+    /// Goes over to a newly configured fleet.
+    fn change_fleet(&mut self, fleet: Fleet) -> anyhow::Result<()> {
+        let fleet = renumber(fleet, &self.fleet);
+        self.room.check(&fleet)?;
+        self.probe(fleet)
+    }
+
+    fn probe(&mut self, fleet: Fleet) -> anyhow::Result<()> {
+        let classes: Vec<_> = fleet.classes.iter().map(Class::for_receiver).collect();
+        self.receivers
+            .set(&self.monitor.settings, &classes)
+            .context("telling the kernel's programs what to receive")?;
+        self.fleet = Arc::new(fleet);
+        self.monitor
+            .prober()
+            .order(Order::Fleet(self.fleet.clone()));
+        self.route();
+        Ok(())
+    }
+
+    /// Finds the way to every target anew.
+    fn route(&mut self) {
+        let network = self.network.borrow_and_update();
+        let rows = self.monitor.live.table.rows();
+        let mut used = Vec::new();
+        for (number, target) in self.fleet.iter() {
+            let interface = target.address.map_or(0, |at| network.interface_to(at.ip()));
+            rows[number as usize].set_interface(interface);
+            if interface != 0 && !used.contains(&interface) {
+                used.push(interface);
+            }
+        }
+        used.sort_unstable();
+        self.monitor
+            .prober()
+            .order(Order::Links(network.links.clone()));
+        self.monitor
+            .vitals
+            .set_engines(self.receivers.follow(&network, &used));
+    }
+}
+
+/// Waits for the look-up under way; `None` if there is none.
+async fn answered(refresh: &mut Option<Refresh>) -> Option<Result<Refreshed, JoinError>> {
+    match refresh {
+        Some(handle) => Some(handle.await),
+        None => None,
+    }
+}
+
+async fn look_up(mut names: Names) -> Refreshed {
+    let (changed, failures) = names.refresh().await;
+    (names, changed, failures)
+}
+
+/// The configured fleet, its names looked up. That a name does not exist is an error of the configuration; that DNS does not
+/// answer is none: the name is looked up again later.
+async fn resolved(
+    config: &Config,
+    path: &std::path::Path,
+    names: &mut Names,
+) -> anyhow::Result<Fleet> {
+    names.set(config.names());
+    let (_, failures) = names.refresh().await;
+    let (wrong, unanswered): (Vec<_>, Vec<_>) = failures
+        .into_iter()
+        .partition(|(_, failure)| *failure == Unresolved::NoSuchName);
+    if !wrong.is_empty() {
+        return Err(config.unresolvable(path, &wrong).into());
+    }
+    for (name, failure) in unanswered {
+        tracing::warn!("{name}: {failure}; it is not probed until DNS answers");
+    }
+    Ok(config.fleet(|name| names.address(name)))
+}
+
+fn load_kernel(config: &Config, room: Room) -> (Option<Kernel>, crate::kernel::Want) {
+    let Some(want) = config.xdp else {
+        tracing::info!("xdp: off: pongs are timed at the sockets");
+        return (None, crate::kernel::Want::Auto);
+    };
+    match Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32) {
+        Ok(kernel) => (Some(kernel), want),
+        Err(error) => {
+            tracing::warn!("pongs are timed at the sockets: {error}");
+            (None, want)
+        }
+    }
+}
