@@ -75,12 +75,15 @@ impl Net {
             "link add {WIRE} netns {} type veth peer name {WIRE} netns {}",
             monitor.name, fleet.name
         ));
-        for (side, host) in [(monitor, 1), (fleet, 2)] {
-            side.ip(&format!("addr add 198.18.0.{host}/24 dev {WIRE}"));
-            side.ip(&format!("addr add 2001:db8::{host}/64 dev {WIRE} nodad"));
+        for side in [monitor, fleet] {
             side.ip(&format!("link set {WIRE} up"));
             // A veth hands frames that an XDP program of the other side sent only to a side with NAPI, which GRO turns on.
             side.run("ethtool", &["-K", WIRE, "gro", "on"]);
+        }
+        // Now that both ends are up: an IPv6 address given before answers nobody for the first second.
+        for (side, host) in [(monitor, 1), (fleet, 2)] {
+            side.ip(&format!("addr add 198.18.0.{host}/24 dev {WIRE}"));
+            side.ip(&format!("addr add 2001:db8::{host}/64 dev {WIRE} nodad"));
         }
         for prefix in ["198.19.0.0/16", "198.18.64.0/18"] {
             monitor.ip(&format!("route add {prefix} via 198.18.0.2"));

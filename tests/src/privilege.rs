@@ -1,6 +1,10 @@
 //! What a test needs of the machine. Without it the test is skipped, visibly; in CI (`CI=true`) it fails instead.
 
-use std::{env, path::Path};
+use std::{
+    env,
+    io::{self, Write},
+    path::Path,
+};
 
 /// Ends the test early, as skipped, unless it runs as root and all the programs named are installed.
 ///
@@ -35,7 +39,8 @@ pub fn skip(reason: &str) {
     let test = std::thread::current();
     let test = test.name().unwrap_or("a test");
     assert!(env::var("CI").as_deref() != Ok("true"), "{test} {reason}");
-    eprintln!("skipped: {test} {reason}");
+    // Written to the stream itself: what the macros print is shown of tests that fail alone.
+    let _ = writeln!(io::stderr(), "skipped: {test} {reason}");
 }
 
 fn is_installed(program: &str) -> bool {
