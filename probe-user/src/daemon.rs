@@ -3,7 +3,7 @@
 mod receivers;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use self::receivers::Receivers;
 use crate::{
     config::{self, Config},
     fleet::{Class, Fleet, renumber},
-    kernel::Kernel,
+    kernel::{Kernel, Want},
     metrics::Exporter,
     monitor::{Monitor, SPARE_GROUPS},
     network::{self, Network},
@@ -99,9 +99,16 @@ impl Daemon {
     pub async fn start(path: PathBuf) -> anyhow::Result<Self> {
         let config = config::load(&path)?;
         let mut names = Names::new()?;
-        let fleet = resolved(&config, &path, &mut names).await?;
+        look_up_all(&config, &path, &mut names).await?;
+        let (xdp, interfaces, keys, keyed) = (
+            config.xdp,
+            config.interfaces.clone(),
+            config.keys,
+            config.keyed,
+        );
+        let fleet = config.fleet(|name| names.address(name));
         let room = Room::of(&fleet);
-        let (kernel, want) = load_kernel(&config, room);
+        let kernel = load_kernel(xdp, room);
         let table = match &kernel {
             Some(kernel) => kernel.table(),
             None => Table::in_memory(room.rows as u32),
@@ -111,18 +118,18 @@ impl Daemon {
             .iter()
             .map(|kernel| kernel.counters() as Arc<dyn Source>)
             .collect();
-        let monitor = Monitor::start(table, config.keys, room.groups)?;
+        let monitor = Monitor::start(table, keys, room.groups)?;
         let mut daemon = Self {
             path,
             monitor,
-            receivers: Receivers::new(kernel, want, config.interfaces.clone()),
+            receivers: Receivers::new(kernel, xdp.unwrap_or_default(), interfaces),
             fleet: Arc::default(),
             network: network::follow().await?,
             names: Some(names),
             sources,
             room,
         };
-        if !config.keyed {
+        if !keyed {
             tracing::warn!(
                 "no keys in the configuration: pings and pongs carry the all-zero key, which anybody can forge"
             );
@@ -222,11 +229,14 @@ impl Daemon {
     async fn try_reload(&mut self) -> anyhow::Result<()> {
         let config = config::load(&self.path)?;
         let mut names = self.names.take().map_or_else(Names::new, Ok)?;
-        let fleet = resolved(&config, &self.path, &mut names).await;
+        let found = look_up_all(&config, &self.path, &mut names).await;
+        let keys = config.keys;
+        let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
-        self.monitor.settings.keys = config.keys;
-        self.monitor.prober().order(Order::Keys(config.keys));
-        self.change_fleet(fleet?)
+        found?;
+        self.monitor.settings.keys = keys;
+        self.monitor.prober().order(Order::Keys(keys));
+        self.change_fleet(fleet)
     }
 
     /// Goes over to a newly configured fleet.
@@ -284,37 +294,25 @@ async fn look_up(mut names: Names) -> Refreshed {
     (names, changed, failures)
 }
 
-/// The configured fleet, its names looked up. That a name does not exist is an error of the configuration; that DNS does not
-/// answer is none: the name is looked up again later.
-async fn resolved(
+/// Looks up every name. That one does not exist is an error of the configuration; that DNS does not answer is none: the name
+/// is looked up again later.
+async fn look_up_all(
     config: &Config,
-    path: &std::path::Path,
+    path: &Path,
     names: &mut Names,
-) -> anyhow::Result<Fleet> {
-    names.set(config.names());
-    let (_, failures) = names.refresh().await;
-    let (wrong, unanswered): (Vec<_>, Vec<_>) = failures
-        .into_iter()
-        .partition(|(_, failure)| *failure == Unresolved::NoSuchName);
-    if !wrong.is_empty() {
-        return Err(config.unresolvable(path, &wrong).into());
-    }
-    for (name, failure) in unanswered {
+) -> Result<(), config::Errors> {
+    for (name, failure) in names.check(config, path).await? {
         tracing::warn!("{name}: {failure}; it is not probed until DNS answers");
     }
-    Ok(config.fleet(|name| names.address(name)))
+    Ok(())
 }
 
-fn load_kernel(config: &Config, room: Room) -> (Option<Kernel>, crate::kernel::Want) {
-    let Some(want) = config.xdp else {
+fn load_kernel(xdp: Option<Want>, room: Room) -> Option<Kernel> {
+    if xdp.is_none() {
         tracing::info!("xdp: off: pongs are timed at the sockets");
-        return (None, crate::kernel::Want::Auto);
-    };
-    match Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32) {
-        Ok(kernel) => (Some(kernel), want),
-        Err(error) => {
-            tracing::warn!("pongs are timed at the sockets: {error}");
-            (None, want)
-        }
+        return None;
     }
+    Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32)
+        .inspect_err(|error| tracing::warn!("pongs are timed at the sockets: {error}"))
+        .ok()
 }

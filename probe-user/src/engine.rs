@@ -63,7 +63,7 @@ struct Channel {
 enum Complaint {
     Send(i32),
     Overflow,
-    Rejected(SocketAddr),
+    Rejected(i32),
 }
 
 /// What became of a staged ping.
@@ -203,9 +203,9 @@ impl SocketEngine {
                     break;
                 };
                 self.vitals.rejected(reason(&rejection));
-                let kind = Complaint::Rejected(rejection.destination);
-                if self.complaints.count(kind, clock::monotonic()).is_some() {
-                    complain_of_rejection(&rejection);
+                let kind = Complaint::Rejected(rejection.errno);
+                if let Some(times) = self.complaints.count(kind, clock::monotonic()) {
+                    complain_of_rejection(&rejection, times);
                 }
             }
         }
@@ -301,19 +301,24 @@ fn complain_of_send(errno: i32, error: &io::Error, to: Option<SocketAddr>, times
         _ => "look into the kernel's log",
     };
     let to = to.map(|to| to.ip().to_string()).unwrap_or_default();
-    let times = if times > 1 {
-        format!(" ({times} times)")
-    } else {
-        String::new()
-    };
+    let times = again(times);
     tracing::warn!(
         "cannot send to {to}: {error}: {advice}; its pings count as unsent, not as missed{times}"
     );
 }
 
-fn complain_of_rejection(rejection: &Rejection) {
+fn complain_of_rejection(rejection: &Rejection, times: u64) {
     let Rejection { destination, .. } = rejection;
-    tracing::warn!("{destination} rejects pings: {}", rejection.advice());
+    let (advice, times) = (rejection.advice(), again(times));
+    tracing::warn!("pings to {destination} are rejected: {advice}{times}");
+}
+
+fn again(times: u64) -> String {
+    if times > 1 {
+        format!(" ({times} such in the last minute)")
+    } else {
+        String::new()
+    }
 }
 
 fn reason(rejection: &Rejection) -> metrics::Rejection {

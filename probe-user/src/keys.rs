@@ -62,8 +62,7 @@ fn parse(text: &[u8]) -> Result<[u8; 16], String> {
 
 /// A key as a key file holds it, with a line end.
 pub fn format(key: [u8; 16]) -> String {
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    digits + "\n"
+    format!("{:032x}\n", u128::from_be_bytes(key))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! heartprobe: a heartbeat probe appliance for one dedicated monitoring box.
 
-
 mod changes;
 mod cli;
 mod clock;
 mod commands;
 mod complaint;
+mod config;
 mod core;
 mod daemon;
 mod demo;

@@ -1,7 +1,9 @@
 //! What Prometheus scrapes: the fleet as the snapshot has it, written straight as text, and the engine's own vitals.
 
+mod engine;
 mod errno;
 pub mod exposition;
+mod rejection;
 mod state_changes;
 mod vitals;
 
@@ -10,7 +12,11 @@ use std::{
     sync::Arc,
 };
 
-pub use self::vitals::{Engine, Receive, Rejection, Transmit, Vitals};
+pub use self::{
+    engine::{Engine, Receive, Transmit},
+    rejection::Rejection,
+    vitals::Vitals,
+};
 use crate::{
     snapshot::Live,
     tally::{Received, Source},

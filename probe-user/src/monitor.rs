@@ -19,7 +19,7 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Changes logged line by line in one look; of an outage of more the rest is told as a number.
-const LINES: usize = 50;
+const LINES: usize = 20;
 
 /// Groups that there is room for beyond the first configuration's, for later ones.
 pub const SPARE_GROUPS: usize = 64;

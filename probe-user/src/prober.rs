@@ -84,7 +84,6 @@ pub struct Prober {
     engine: SocketEngine,
     classes: Vec<maps::Class>,
     links: Vec<Link>,
-    started: u64,
 }
 
 impl Prober {
@@ -112,7 +111,6 @@ impl Prober {
             engine,
             classes: Vec::new(),
             links: Vec::new(),
-            started: clock::monotonic(),
         })
     }
 
@@ -262,16 +260,19 @@ impl Prober {
         }
         standings.set(number, after);
         if after.state != before.state {
-            standings.set_since(number, ((now - self.started) / 1_000_000) as u32);
             self.vitals.count_change(class.group, after.state);
             let (from, to, missed) = (before.state, after.state, after.missed);
-            self.live.changes.push(Change {
-                target: number,
-                from,
-                to,
-                missed,
-                at: now,
-            });
+            // That a new target is up is what everyone expects: it is counted, not told.
+            if (from, to) != (State::Pending, State::Up) {
+                let change = Change {
+                    target: number,
+                    from,
+                    to,
+                    missed,
+                    at: now,
+                };
+                self.live.changes.push(change);
+            }
         }
     }
 

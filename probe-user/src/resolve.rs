@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -13,9 +14,11 @@ use anyhow::Context;
 use futures_util::{StreamExt, stream};
 use hickory_resolver::{Resolver, TokioResolver, config::LookupIpStrategy, net::NetError};
 
+use crate::config::{self, Config, Place};
+
 /// Answers are believed at least and at most this long, whatever their TTL.
 const SHORTEST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// After a failure a name is looked up again this soon.
 const RETRY: Duration = Duration::from_secs(15);
@@ -81,9 +84,35 @@ impl Names {
             .collect();
     }
 
+    /// From now on the names of this configuration are of interest. Looks up those that are new or due, and tells which DNS
+    /// gave no answer for.
+    ///
+    /// # Errors
+    /// When a name does not exist: with its place in the file.
+    pub async fn check(
+        &mut self,
+        config: &Config,
+        file: &Path,
+    ) -> Result<Vec<(Box<str>, Unresolved)>, config::Errors> {
+        self.set(config.names().map(|(name, _)| name));
+        let (_, failures) = self.refresh().await;
+        let (wrong, unanswered): (Vec<_>, Vec<_>) = failures
+            .into_iter()
+            .partition(|(_, failure)| *failure == Unresolved::NoSuchName);
+        if wrong.is_empty() {
+            return Ok(unanswered);
+        }
+        let lines = config.names().filter_map(|(name, place)| {
+            let (_, failure) = wrong.iter().find(|(wrong, _)| **wrong == *name)?;
+            let (file, Place { line, column }) = (file.display(), place);
+            Some(format!("{file}:{line}:{column}: target {name}: {failure}"))
+        });
+        Err(config::Errors(lines.collect()))
+    }
+
     /// The address of a name, if it is known.
     pub fn address(&self, name: &str) -> Option<IpAddr> {
-        self.known.get(name)?.address
+        self.known.get(&*name.to_ascii_lowercase())?.address
     }
 
     /// When the next name is to be looked up.

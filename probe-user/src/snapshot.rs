@@ -8,7 +8,7 @@ use probe_common::row::Row;
 use crate::{
     changes::Changes,
     core::verdict::{Standing, State},
-    fleet::{Class, Fleet, Group, Target},
+    fleet::{Class, Fleet, Target},
     standings::Standings,
     table::Table,
 };
@@ -42,16 +42,12 @@ pub struct Reading<'a> {
     pub number: u32,
     /// Who it is.
     pub target: &'a Target,
-    /// Its group.
-    pub group: &'a Group,
     /// What it is judged by.
     pub class: &'a Class,
     /// Its verdict.
     pub standing: Standing,
     /// Its late pongs so far.
     pub late: u32,
-    /// When its state last changed, ms since the monitor's start.
-    pub since: u32,
     row: &'a Row,
 }
 
@@ -85,11 +81,9 @@ impl Snapshot<'_> {
         self.fleet.iter().map(|(number, target)| Reading {
             number,
             target,
-            group: self.fleet.group_of(target),
             class: self.fleet.class_of(target),
             standing: standings.get(number),
             late: standings.late(number),
-            since: standings.since(number),
             row: &table.rows()[number as usize],
         })
     }

@@ -13,8 +13,6 @@ struct Entry {
     standing: AtomicU64,
     /// Late pongs so far.
     late: AtomicU32,
-    /// When the state last changed, ms of the monotonic clock since the monitor's start.
-    since: AtomicU32,
 }
 
 impl Standings {
@@ -33,21 +31,11 @@ impl Standings {
         self.0[target as usize].late.load(Relaxed)
     }
 
-    /// When the target's state last changed: ms since the monitor's start; wraps after 49 days.
-    pub fn since(&self, target: u32) -> u32 {
-        self.0[target as usize].since.load(Relaxed)
-    }
-
     /// Stores a target's new standing. For the prober alone.
     pub fn set(&self, target: u32, standing: Standing) {
         self.0[target as usize]
             .standing
             .store(standing.to_bits(), Relaxed);
-    }
-
-    /// Notes a change of state at `since` (ms since the monitor's start). For the prober alone.
-    pub fn set_since(&self, target: u32, since: u32) {
-        self.0[target as usize].since.store(since, Relaxed);
     }
 
     /// Counts a late pong. For the prober alone.
@@ -60,6 +48,5 @@ impl Standings {
         let entry = &self.0[target as usize];
         entry.standing.store(Standing::default().to_bits(), Relaxed);
         entry.late.store(0, Relaxed);
-        entry.since.store(0, Relaxed);
     }
 }

@@ -90,12 +90,6 @@ impl Socket {
             .ok_or_else(|| io::Error::other("a UDP socket has an IP address"))
     }
 
-    /// Room for datagrams that wait to be read, as granted, bytes.
-    pub fn receive_buffer(&self) -> io::Result<usize> {
-        // The kernel doubles what is asked for, to have room for its own records.
-        Ok(self.inner.recv_buffer_size()? / 2)
-    }
-
     /// Reads what waits, as far as `inbox` has room, without waiting. Tells how many datagrams that were.
     pub fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
         inbox.fill(self.inner.as_fd())

@@ -38,7 +38,7 @@ const SCRAPES: u32 = 4;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A client that takes nothing for this long is gone.
-const CLIENT_GONE_AFTER: Duration = Duration::from_secs(60);
+const CLIENT_GONE_AFTER: Duration = Duration::from_mins(1);
 
 /// A wish to read the configuration anew. To be answered with what came of it, an error as the user should see it.
 pub type Reload = oneshot::Sender<Result<(), String>>;
@@ -65,11 +65,17 @@ pub enum BindError {
         "cannot listen on {0}: no interface of this machine has that address; choose another with --web.listen-address"
     )]
     NotOurs(String),
+    /// A port that this user may not take.
+    #[error(
+        "cannot listen on {0}: permission denied; ports below 1024 take CAP_NET_BIND_SERVICE, choose another with \
+         --web.listen-address"
+    )]
+    Denied(String),
     /// The address is no address, or the kernel refuses for another reason.
     #[error(
         "cannot listen on {0}: {1}; --web.listen-address takes HOST:PORT, [IPV6]:PORT or :PORT"
     )]
-    Other(String, #[source] io::Error),
+    Other(String, io::Error),
 }
 
 /// Listens on `HOST:PORT`, or on every address with `:PORT`.
@@ -89,6 +95,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, BindError> {
     bound.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.to_owned()),
         io::ErrorKind::AddrNotAvailable => BindError::NotOurs(address.to_owned()),
+        io::ErrorKind::PermissionDenied => BindError::Denied(address.to_owned()),
         _ => BindError::Other(address.to_owned(), error),
     })
 }
@@ -121,14 +128,14 @@ pub async fn serve(
         shutdown.await;
         drop(ending);
     });
-    let served = tokio::select! {
-        served = server.into_future() => served,
+    let outcome = tokio::select! {
+        outcome = server.into_future() => outcome,
         () = async { let _ = ended.await; tokio::time::sleep(GRACE).await } => Ok(()),
     };
     stopping.send_replace(true);
     // A scrape's thread must not outlive the runtime whose timers it uses.
     let _ = scrapes.acquire_many(SCRAPES).await;
-    served
+    outcome
 }
 
 struct Shared {
@@ -189,12 +196,16 @@ fn health(vitals: &Vitals, now: Instant) -> (StatusCode, String) {
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
-    match shared.web.exporter.vitals.has_turned() {
-        true => (StatusCode::OK, "heartprobe is ready\n"),
-        false => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the prober has not started yet\n",
-        ),
+    if shared.web.exporter.vitals.has_turned() {
+        (
+            StatusCode::OK,
+            "heartprobe is ready
+",
+        )
+    } else {
+        let why = "the prober has not started yet
+";
+        (StatusCode::SERVICE_UNAVAILABLE, why)
     }
 }
 

@@ -163,11 +163,17 @@ async fn tell(
     let log = tokio::spawn(monitor::log_changes(monitor.live.clone()));
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     tick.tick().await;
-    let far = Instant::now() + Duration::from_secs(365 * 86_400);
+    let end = async {
+        match end_at {
+            Some(end_at) => tokio::time::sleep_until(end_at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end);
     loop {
         tokio::select! {
             _ = stop.recv() => break,
-            () = tokio::time::sleep_until(end_at.unwrap_or(far)) => break,
+            () = &mut end => break,
             _ = tick.tick() => {
                 let snapshot = monitor.live.snapshot();
                 for (group, counts) in snapshot.fleet.groups.iter().zip(snapshot.by_state()) {

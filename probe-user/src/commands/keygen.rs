@@ -41,10 +41,11 @@ impl Args {
         };
         let mut options = OpenOptions::new();
         options.write(true).mode(0o600);
-        match self.force {
-            true => options.create(true).truncate(true),
-            false => options.create_new(true),
-        };
+        if self.force {
+            options.create(true).truncate(true);
+        } else {
+            options.create_new(true);
+        }
         let mut file = options.open(&path).with_context(|| {
             format!(
                 "cannot make {} (--force overwrites a key that is there)",

@@ -25,7 +25,11 @@ use crate::{
   heartprobe run --config.file ./heartprobe.yml --web.listen-address 0.0.0.0:9862")]
 pub struct Args {
     /// The configuration, see docs/configuration.md
-    #[arg(long = "config.file", value_name = "FILE", default_value = crate::config::DEFAULT_FILE)]
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        default_value = "/etc/heartprobe/heartprobe.yml"
+    )]
     config: PathBuf,
 
     /// Where metrics and status page are served

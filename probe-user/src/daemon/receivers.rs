@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use probe_common::maps::{Class, Settings};
 
 use crate::{
-    kernel::{Kernel, Mode, Want},
+    kernel::{Attached, Kernel, Mode, Want},
     metrics::{Engine, Receive, Transmit},
     network::Network,
 };
@@ -46,18 +46,20 @@ impl Receivers {
         let links = used.iter().filter_map(|&index| network.link(index));
         let mut engines = Vec::new();
         for link in links {
-            let chosen = self
-                .only
-                .as_ref()
-                .is_none_or(|only| only.contains(&link.name));
+            let name = &link.name;
+            let chosen = self.only.as_ref().is_none_or(|only| only.contains(name));
             // Pongs of this very box never cross an interface: generic XDP would only slow all of loopback down.
-            let receive = if chosen && !link.loopback {
-                self.attach(&link.name)
-            } else {
-                Receive::Socket
+            let (receive, mut said) = match chosen && !link.loopback {
+                true => self.attach(name),
+                false => (Receive::Socket, "pongs are timed at the sockets".to_owned()),
             };
+            if !link.works {
+                said = "down: pings that would leave by it are not held against the targets"
+                    .to_owned();
+            }
+            self.tell(name, said);
             engines.push(Engine {
-                interface: link.name.clone(),
+                interface: name.clone(),
                 transmit: Transmit::Socket,
                 receive,
             });
@@ -86,40 +88,37 @@ impl Receivers {
         }
     }
 
-    fn attach(&mut self, name: &str) -> Receive {
+    /// How pongs are received there now, and how to say so.
+    fn attach(&mut self, name: &str) -> (Receive, String) {
+        let sockets = "pongs are timed at the sockets";
         let Some(kernel) = &mut self.kernel else {
-            return Receive::Socket;
+            return (Receive::Socket, sockets.to_owned());
         };
         match kernel.attach(name, self.want) {
-            Ok(attached) => {
-                let stamp = if attached.stamp {
+            Ok(Attached { receive, stamp }) => {
+                let stamped = if stamp {
                     ""
                 } else {
                     ", pings are stamped by the daemon"
                 };
-                let mode = attached.receive.name();
-                self.tell(
-                    name,
-                    format!("{name}: pongs are timed in the kernel, XDP {mode}{stamp}"),
+                let said = format!(
+                    "pongs are timed in the kernel, XDP {}{stamped}",
+                    receive.name()
                 );
-                match attached.receive {
+                let receive = match receive {
                     Mode::Native => Receive::XdpNative,
                     Mode::Generic => Receive::XdpGeneric,
-                }
+                };
+                (receive, said)
             }
-            Err(error) => {
-                self.tell(
-                    name,
-                    format!("{name}: pongs are timed at the sockets: {error}"),
-                );
-                Receive::Socket
-            }
+            Err(error) => (Receive::Socket, format!("{sockets}: {error}")),
         }
     }
 
+    /// Says something of an interface unless it was said last.
     fn tell(&mut self, name: &str, what: String) {
         if self.told.get(name) != Some(&what) {
-            tracing::info!("{what}");
+            tracing::info!("{name}: {what}");
             self.told.insert(name.to_owned(), what);
         }
     }

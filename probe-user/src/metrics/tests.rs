@@ -33,12 +33,12 @@ fn group(name: &str, labels: &[(&str, &str)]) -> Group {
     }
 }
 
-fn target(name: Option<&str>, address: Option<&str>, class: u16) -> Option<Target> {
-    Some(Target {
+fn target(name: Option<&str>, address: Option<&str>, class: u16) -> Target {
+    Target {
         name: name.map(Into::into),
         address: address.map(|at| at.parse::<SocketAddr>().unwrap()),
         class,
-    })
+    }
 }
 
 /// A pong of the ping that was sent last.
@@ -59,11 +59,15 @@ pub fn sample() -> Exporter {
         ],
         classes: vec![class(0), class(2)],
         targets: vec![
-            target(Some("web-1.example.org"), Some("192.0.2.10:4862"), 0),
-            target(None, Some("192.0.2.11:4862"), 0),
+            Some(target(
+                Some("web-1.example.org"),
+                Some("192.0.2.10:4862"),
+                0,
+            )),
+            Some(target(None, Some("192.0.2.11:4862"), 0)),
             None,
-            target(None, Some("[2001:db8::7]:9000"), 0),
-            target(Some("a\"b\\c\nd"), None, 1),
+            Some(target(None, Some("[2001:db8::7]:9000"), 0)),
+            Some(target(Some("a\"b\\c\nd"), None, 1)),
         ],
     };
     let live = Live::new(Arc::new(Table::in_memory(8).unwrap()));

@@ -16,7 +16,9 @@ use prometheus::{
 };
 
 use super::{
+    engine::Engine,
     errno,
+    rejection::Rejection,
     state_changes::{GroupChanges, StateChanges},
 };
 use crate::{core::verdict::State, fleet::Group};
@@ -52,54 +54,6 @@ pub struct Vitals {
     started: Instant,
     /// When the prober's loop last turned, ns since `started`; 0: not yet.
     turned: AtomicU64,
-}
-
-/// How pings leave by an interface and how pongs are taken from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Engine {
-    /// Its name, as `ip link` shows it.
-    pub interface: String,
-    /// How pings leave.
-    pub transmit: Transmit,
-    /// How pongs are received.
-    pub receive: Receive,
-}
-
-/// How pings leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transmit {
-    /// From the daemon's sockets.
-    Socket,
-    /// By XDP live frames.
-    Kernel,
-}
-
-/// How pongs are received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receive {
-    /// By XDP in the driver.
-    XdpNative,
-    /// By XDP behind the driver.
-    XdpGeneric,
-    /// From the daemon's sockets, with the kernel's receive time.
-    Socket,
-}
-
-/// Why a host or a router sent a ping back, by ICMP (RFC 792, RFC 1812 §5.2.7) or ICMPv6 (RFC 4443 §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// Nothing listens on the port: no reflector there.
-    Port,
-    /// The last router does not find the host.
-    Host,
-    /// A router has no way to the network.
-    Network,
-    /// A firewall forbids it.
-    Prohibited,
-    /// The path is a loop, or too long.
-    TtlExceeded,
-    /// Any other.
-    Other,
 }
 
 impl Vitals {
@@ -282,51 +236,6 @@ impl fmt::Debug for Vitals {
     }
 }
 
-impl Transmit {
-    /// The value of the `transmit` label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Socket => "socket",
-            Self::Kernel => "kernel",
-        }
-    }
-}
-
-impl Receive {
-    /// The value of the `receive` label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::XdpNative => "xdp-native",
-            Self::XdpGeneric => "xdp-generic",
-            Self::Socket => "socket",
-        }
-    }
-}
-
-impl Rejection {
-    /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 6] = [
-        Self::Port,
-        Self::Host,
-        Self::Network,
-        Self::Prohibited,
-        Self::TtlExceeded,
-        Self::Other,
-    ];
-
-    /// The value of the `reason` label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Port => "port-unreachable",
-            Self::Host => "host-unreachable",
-            Self::Network => "net-unreachable",
-            Self::Prohibited => "admin-prohibited",
-            Self::TtlExceeded => "ttl-exceeded",
-            Self::Other => "other",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
@@ -385,7 +294,7 @@ mod tests {
     #[test]
     fn idle_since_the_last_turn() {
         let vitals = Vitals::new();
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         assert!(!vitals.has_turned());
         assert_eq!(vitals.idle_for(vitals.started + minute), minute);
         vitals.turn();

@@ -142,33 +142,23 @@ impl Outbox {
 /// Writes one control message at the start of `control`; tells how much room it takes.
 fn write_control<T: Copy>(control: &mut [u8; CONTROL], level: i32, kind: i32, value: T) -> usize {
     // SAFETY: no memory is touched.
-    let (length, space) = unsafe {
-        (
-            libc::CMSG_LEN(size_of::<T>() as u32) as usize,
-            libc::CMSG_SPACE(size_of::<T>() as u32) as usize,
-        )
-    };
+    let length = unsafe { libc::CMSG_LEN(size_of::<T>() as u32) } as usize;
+    // SAFETY: likewise.
+    let space = unsafe { libc::CMSG_SPACE(size_of::<T>() as u32) } as usize;
+    assert!(space <= CONTROL, "a control message must fit");
     let head = libc::cmsghdr {
         cmsg_len: length,
         cmsg_level: level,
         cmsg_type: kind,
     };
-    let data = length - size_of::<T>();
-    assert!(space <= CONTROL, "a control message must fit");
-    // SAFETY: the slot is aligned for a head and has room for it.
+    let (to, data) = control.split_at_mut(length - size_of::<T>());
+    // SAFETY: the data of a control message lie behind its head, so there is room for that before them.
     unsafe {
-        control
-            .as_mut_ptr()
+        to.as_mut_ptr()
             .cast::<libc::cmsghdr>()
             .write_unaligned(head)
     };
-    // SAFETY: and, as asserted, for the value behind it.
-    unsafe {
-        control
-            .as_mut_ptr()
-            .add(data)
-            .cast::<T>()
-            .write_unaligned(value)
-    };
+    // SAFETY: as asserted, there is room for the value.
+    unsafe { data.as_mut_ptr().cast::<T>().write_unaligned(value) };
     space
 }

@@ -21,28 +21,29 @@ impl Coding {
             let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
             let weight = weight(parameters);
             match coding.trim().to_ascii_lowercase().as_str() {
-                "gzip" | "x-gzip" => gzip = weight,
-                "identity" => identity = weight,
-                "*" => any = weight,
+                "gzip" | "x-gzip" => gzip = Some(weight),
+                "identity" => identity = Some(weight),
+                "*" => any = Some(weight),
                 _ => {}
             }
         }
         let gzip = gzip.or(any).unwrap_or(0.0);
-        match gzip > 0.0 && gzip >= identity.unwrap_or(0.0) {
-            true => Self::Gzip,
-            false => Self::Identity,
+        if gzip > 0.0 && gzip >= identity.unwrap_or(0.0) {
+            Self::Gzip
+        } else {
+            Self::Identity
         }
     }
 }
 
 /// The `q` of a coding's parameters: 1 if there is none, 0 where it is none.
-fn weight(parameters: &str) -> Option<f32> {
+fn weight(parameters: &str) -> f32 {
     let q = parameters
         .split(';')
         .filter_map(|parameter| parameter.split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-    let Some((_, q)) = q else { return Some(1.0) };
-    Some(q.trim().parse().unwrap_or(0.0))
+    let Some((_, q)) = q else { return 1.0 };
+    q.trim().parse().unwrap_or(0.0)
 }
 
 #[cfg(test)]

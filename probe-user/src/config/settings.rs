@@ -1,0 +1,261 @@
+//! How targets are probed and judged: the keys that `defaults`, groups and overrides share.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use probe_common::wire::REFLECTOR_PORT;
+
+use super::{
+    duration,
+    problem::{Path, Problems},
+    section::{Set, get, number},
+    yaml::{Entry, Node},
+};
+use crate::core::verdict::Policy;
+
+/// The keys that one section sets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    interval: Option<Set<Duration>>,
+    timeout: Option<Set<Duration>>,
+    late_after: Option<Set<Duration>>,
+    critical_after: Option<Set<u32>>,
+    dead_after: Option<Set<u32>>,
+    up_after: Option<Set<u32>>,
+    port: Option<Set<u16>>,
+    /// Whether a value of theirs is a problem already, so that how they go together says nothing.
+    broken: bool,
+}
+
+/// All that a target needs, from its sections and the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Effective {
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) late_after: Duration,
+    pub(super) policy: Policy,
+    pub(super) port: u16,
+}
+
+const INTERVAL: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(1);
+const LATE_AFTER: Duration = Duration::from_millis(250);
+
+const INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(60 * 60);
+/// The receiver counts nanoseconds in 32 bits: just over 4 s.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(4);
+const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_secs(4);
+
+impl Settings {
+    /// The names of the keys.
+    pub(super) const KEYS: [&str; 7] = [
+        "interval",
+        "timeout",
+        "late_after",
+        "critical_after",
+        "dead_after",
+        "up_after",
+        "port",
+    ];
+
+    /// Reads the keys of a section; `rank` tells how special it is.
+    pub(super) fn read(
+        entries: &[Entry],
+        path: &Path<'_>,
+        rank: usize,
+        problems: &mut Problems,
+    ) -> Self {
+        let before = problems.len();
+        let mut section = Section {
+            entries,
+            path,
+            rank,
+            problems,
+        };
+        let mut read = Self {
+            interval: section.time("interval", &INTERVALS),
+            timeout: section.time("timeout", &TIMEOUTS),
+            late_after: section.time("late_after", &LATES),
+            critical_after: section.count("critical_after", &(2..=100)),
+            dead_after: section.count("dead_after", &(2..=1000)),
+            up_after: section.count("up_after", &(1..=100)),
+            port: section.port(),
+            broken: false,
+        };
+        read.broken = problems.len() > before;
+        read
+    }
+
+    /// These settings, and where they are silent, those of `below`.
+    pub(super) fn over(self, below: &Self) -> Self {
+        Self {
+            interval: self.interval.or_else(|| below.interval.clone()),
+            timeout: self.timeout.or_else(|| below.timeout.clone()),
+            late_after: self.late_after.or_else(|| below.late_after.clone()),
+            critical_after: self.critical_after.or_else(|| below.critical_after.clone()),
+            dead_after: self.dead_after.or_else(|| below.dead_after.clone()),
+            up_after: self.up_after.or_else(|| below.up_after.clone()),
+            port: self.port.or_else(|| below.port.clone()),
+            broken: self.broken || below.broken,
+        }
+    }
+
+    /// What holds for a target. Values that do not go together are a problem of the more special section.
+    pub(super) fn effective(&self, problems: &mut Problems) -> Effective {
+        let usual = Policy::default();
+        let interval = value(self.interval.as_ref(), INTERVAL);
+        let timeout = value(self.timeout.as_ref(), TIMEOUT);
+        // Half the timeout where the default would be past it.
+        let late_after = self.late_after.as_ref().map_or_else(
+            || {
+                if timeout < LATE_AFTER {
+                    timeout / 2
+                } else {
+                    LATE_AFTER
+                }
+            },
+            |set| set.value,
+        );
+        let critical_after = value(
+            self.critical_after.as_ref(),
+            u32::from(usual.critical_after),
+        );
+        let dead_after = value(self.dead_after.as_ref(), usual.dead_after);
+        let up_after = value(self.up_after.as_ref(), u32::from(usual.up_after));
+
+        let effective = Effective {
+            interval,
+            timeout,
+            late_after,
+            policy: Policy {
+                critical_after: critical_after as u8,
+                dead_after,
+                up_after: up_after as u8,
+            },
+            port: value(self.port.as_ref(), REFLECTOR_PORT),
+        };
+        if self.broken {
+            return effective;
+        }
+        let show = duration::show;
+        if timeout > interval {
+            let what = format!(
+                "interval {} is shorter than timeout {}; make the timeout {} or less, or the interval longer",
+                show(interval),
+                show(timeout),
+                show(interval)
+            );
+            blame(
+                self.interval.as_ref(),
+                self.timeout.as_ref(),
+                &what,
+                problems,
+            );
+        }
+        if late_after > timeout {
+            let what = format!(
+                "late_after {} is longer than timeout {}: nothing would ever be late; make late_after {} or less",
+                show(late_after),
+                show(timeout),
+                show(timeout)
+            );
+            blame(
+                self.late_after.as_ref(),
+                self.timeout.as_ref(),
+                &what,
+                problems,
+            );
+        }
+        if dead_after < critical_after {
+            let what = format!(
+                "dead_after {dead_after} is less than critical_after {critical_after}; make dead_after {critical_after} or more"
+            );
+            blame(
+                self.dead_after.as_ref(),
+                self.critical_after.as_ref(),
+                &what,
+                problems,
+            );
+        }
+        effective
+    }
+}
+
+fn value<T: Copy>(set: Option<&Set<T>>, default: T) -> T {
+    set.map_or(default, |set| set.value)
+}
+
+/// Puts a problem where the more special of two values was set.
+fn blame<T, U>(one: Option<&Set<T>>, other: Option<&Set<U>>, what: &str, problems: &mut Problems) {
+    let one = one.map(|set| (set.rank, set.place, &set.path));
+    let other = other.map(|set| (set.rank, set.place, &set.path));
+    if let Some((_, place, path)) = one.max(other) {
+        problems.add(place, path, what);
+    }
+}
+
+/// A section that keys are read from.
+struct Section<'a> {
+    entries: &'a [Entry],
+    path: &'a Path<'a>,
+    rank: usize,
+    problems: &'a mut Problems,
+}
+
+impl Section<'_> {
+    fn time(&mut self, key: &str, range: &RangeInclusive<Duration>) -> Option<Set<Duration>> {
+        let node = get(self.entries, key)?;
+        let time = duration::read(node, &self.path.key(key), self.problems)?;
+        if !range.contains(&time) {
+            let what = format!(
+                "{} is out of range; it must be {} to {}",
+                duration::show(time),
+                duration::show(*range.start()),
+                duration::show(*range.end())
+            );
+            self.problems.add(node.place, self.path.key(key), what);
+            return None;
+        }
+        Some(self.set(node, key, time))
+    }
+
+    fn count(&mut self, key: &str, range: &RangeInclusive<u32>) -> Option<Set<u32>> {
+        let node = get(self.entries, key)?;
+        let count = number(node, &self.path.key(key), self.problems)?;
+        if !range.contains(&count) {
+            let (least, most) = (range.start(), range.end());
+            let why = match key {
+                "critical_after" if count < 2 => {
+                    "one single miss never changes a verdict, so it must be 2 to 100".to_owned()
+                }
+                _ => format!("it must be {least} to {most}"),
+            };
+            let what = format!("{count} is out of range; {why}");
+            self.problems.add(node.place, self.path.key(key), what);
+            return None;
+        }
+        Some(self.set(node, key, count))
+    }
+
+    fn port(&mut self) -> Option<Set<u16>> {
+        let node = get(self.entries, "port")?;
+        let port: u32 = number(node, &self.path.key("port"), self.problems)?;
+        match u16::try_from(port) {
+            Ok(port) if port > 0 => Some(self.set(node, "port", port)),
+            _ => {
+                let what = format!("{port} is no port; ports are 1 to 65535");
+                self.problems.add(node.place, self.path.key("port"), what);
+                None
+            }
+        }
+    }
+
+    fn set<T>(&self, node: &Node, key: &str, value: T) -> Set<T> {
+        Set {
+            value,
+            place: node.place,
+            path: self.path.key(key).to_string(),
+            rank: self.rank,
+        }
+    }
+}

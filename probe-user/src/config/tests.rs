@@ -1,0 +1,397 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::verdict::Policy;
+
+/// Reads a configuration that has no key files.
+fn read(text: &str) -> Result<Config, String> {
+    let mut problems = Problems::new(path::Path::new("hp.yml"));
+    let config = parse(
+        text.as_bytes(),
+        path::Path::new("/nonexistent"),
+        &mut problems,
+    );
+    match config {
+        Some(config) if problems.len() == 0 => Ok(config),
+        _ => Err(problems.into_errors().to_string()),
+    }
+}
+
+/// What is said about a wrong configuration.
+#[track_caller]
+fn says(text: &str) -> String {
+    read(text).expect_err("it should be refused")
+}
+
+/// The labels of all targets.
+fn labels(config: Config) -> Vec<String> {
+    let fleet = config.fleet(|_| None);
+    fleet.iter().map(|(_, target)| target.label()).collect()
+}
+
+const DESIGN: &str = r#"
+defaults: {interval: 5s, timeout: 1s, late_after: 250ms, critical_after: 2, dead_after: 3, up_after: 1}
+groups:
+  - name: web
+    interval: 1s                          # any key of defaults
+    labels: {dc: ams, rack: 007, ratio: 1.10, spare: off}
+    targets: [192.0.2.10, "web-2.example.org:4862", 198.51.100.0/29, "[2001:db8::7]:4863"]
+    overrides: [{match: 192.0.2.10, late_after: 50ms}]
+"#;
+
+#[test]
+fn the_example_of_the_design() {
+    let config = read(DESIGN).unwrap();
+    assert_eq!(config.engine, Engine::Auto);
+    assert_eq!(config.xdp, Some(Want::Auto));
+    assert!(!config.keyed && config.keys == [Key::default(); 2]);
+    let texts = [
+        ("dc", "ams"),
+        ("rack", "007"),
+        ("ratio", "1.10"),
+        ("spare", "off"),
+    ];
+    assert_eq!(
+        config.groups[0].labels,
+        texts.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        "labels are texts, whatever YAML takes them for"
+    );
+    assert_eq!(config.classes.len(), 2);
+    assert_eq!(config.classes[0].late_after, Duration::from_millis(50));
+    assert_eq!(config.classes[1].late_after, Duration::from_millis(250));
+    assert_eq!(config.classes[1].interval, Duration::from_secs(1));
+    assert_eq!(config.classes[1].policy, Policy::default());
+    assert_eq!(config.targets[0].class, 0);
+    assert!(config.targets[1..].iter().all(|target| target.class == 1));
+    let names: Vec<_> = config.names().collect();
+    let place = Place {
+        line: 7,
+        column: 27,
+    };
+    assert_eq!(names, [("web-2.example.org", place)]);
+    assert_eq!(
+        labels(config),
+        [
+            "192.0.2.10",
+            "web-2.example.org",
+            "198.51.100.1",
+            "198.51.100.2",
+            "198.51.100.3",
+            "198.51.100.4",
+            "198.51.100.5",
+            "198.51.100.6",
+            "[2001:db8::7]:4863",
+        ]
+    );
+}
+
+#[test]
+fn labels_are_as_configured() {
+    let config = read(
+        "groups: [{name: a, port: 7, targets: [Web.Example.org, 192.0.2.1, '192.0.2.2:4862', '2001:0DB8::1', '[2001:db8::2]']}]",
+    )
+    .unwrap();
+    let named: Vec<_> = config.targets.iter().map(|t| t.name.is_some()).collect();
+    assert_eq!(named, [true, false, false, true, false]);
+    assert_eq!(config.names().next().unwrap().0, "web.example.org");
+    let shown = [
+        "Web.Example.org:7",
+        "192.0.2.1:7",
+        "192.0.2.2",
+        "[2001:0DB8::1]:7",
+        "[2001:db8::2]:7",
+    ];
+    assert_eq!(labels(config), shown);
+}
+
+#[test]
+fn names_resolve_when_the_fleet_is_made() {
+    let config = read("groups: [{name: a, targets: [a.example:9, b.example]}]").unwrap();
+    let fleet = config.fleet(|name| (name == "a.example").then_some([192, 0, 2, 1].into()));
+    let addresses: Vec<_> = fleet.iter().map(|(_, target)| target.address).collect();
+    assert_eq!(addresses, [Some(([192, 0, 2, 1], 9).into()), None]);
+}
+
+#[test]
+fn unknown_keys() {
+    assert_eq!(
+        says("groups: [{name: a, intervall: 1s, targets: []}]\ninterval: 5s\nzzz: 1"),
+        "hp.yml:1:20: groups[0].intervall: unknown key; did you mean interval?\n\
+         hp.yml:2:1: interval: unknown key; interval belongs under defaults or under a group\n\
+         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, xdp, interfaces, defaults, groups"
+    );
+}
+
+#[test]
+fn durations() {
+    assert_eq!(
+        says(
+            "defaults:\n  interval: 5\n  timeout: 1sex\n  late_after: 9s\ngroups: [{name: a, targets: []}]"
+        ),
+        "hp.yml:2:13: defaults.interval: \"5\": missing unit: write 5s or 5ms\n\
+         hp.yml:3:12: defaults.timeout: \"1sex\": unknown unit \"sex\"; did you mean sec?\n\
+         hp.yml:4:15: defaults.late_after: 9s is out of range; it must be 1us to 4s"
+    );
+}
+
+#[test]
+fn an_interval_shorter_than_its_timeout() {
+    assert_eq!(
+        says("groups:\n- name: a\n  interval: 500ms\n  targets: [192.0.2.1]"),
+        "hp.yml:3:13: groups[0].interval: interval 500ms is shorter than timeout 1s; make the timeout 500ms or less, or the interval longer"
+    );
+    // The more special section is to blame, be it an override that comes to no target alone.
+    assert_eq!(
+        says(
+            "groups:\n- name: a\n  interval: 2s\n  targets: [192.0.2.1]\n  overrides: [{match: 192.0.2.0/24, timeout: 3s}]"
+        ),
+        "hp.yml:5:46: groups[0].overrides[0].timeout: interval 2s is shorter than timeout 3s; make the timeout 2s or less, or the interval longer"
+    );
+}
+
+#[test]
+fn late_after_follows_a_short_timeout_unless_it_is_set() {
+    let config = read("groups: [{name: a, timeout: 100ms, targets: [192.0.2.1]}]").unwrap();
+    assert_eq!(config.classes[0].late_after, Duration::from_millis(50));
+    assert_eq!(
+        says(
+            "defaults: {late_after: 250ms}\ngroups: [{name: a, timeout: 100ms, targets: [192.0.2.1]}]"
+        ),
+        "hp.yml:2:29: groups[0].timeout: late_after 250ms is longer than timeout 100ms: nothing would ever be late; make late_after 100ms or less"
+    );
+}
+
+#[test]
+fn counts() {
+    assert_eq!(
+        says(
+            "defaults: {critical_after: 1, up_after: 0, port: 70000, dead_after: -3}\ngroups: [{name: a, targets: []}]"
+        ),
+        "hp.yml:1:28: defaults.critical_after: 1 is out of range; one single miss never changes a verdict, so it must be 2 to 100\n\
+         hp.yml:1:41: defaults.up_after: 0 is out of range; it must be 1 to 100\n\
+         hp.yml:1:50: defaults.port: 70000 is no port; ports are 1 to 65535\n\
+         hp.yml:1:69: defaults.dead_after: \"-3\" is no whole number; write digits alone"
+    );
+    assert_eq!(
+        says("groups: [{name: a, critical_after: 5, targets: []}]"),
+        "hp.yml:1:36: groups[0].critical_after: dead_after 3 is less than critical_after 5; make dead_after 5 or more"
+    );
+}
+
+#[test]
+fn duplicates_name_both_places() {
+    assert_eq!(
+        says(
+            "groups:\n- name: a\n  targets:\n  - 192.0.2.0/29\n  - 192.0.2.1\n  - a.example\n  - A.example:4862\n  - 192.0.2.2:4863\n  - 192.0.2.0/30"
+        ),
+        "hp.yml:5:5: groups[0].targets[1]: duplicate target: 192.0.2.1 is there already at hp.yml:4:5; leave one out\n\
+         hp.yml:7:5: groups[0].targets[3]: duplicate target: A.example is there already at hp.yml:6:5; leave one out\n\
+         hp.yml:9:5: groups[0].targets[5]: duplicate target: 192.0.2.1 and 1 more is there already at hp.yml:4:5; leave one out"
+    );
+    let two = "groups: [{name: a, targets: [192.0.2.1]}, {name: b, targets: [192.0.2.1]}]";
+    assert_eq!(read(two).unwrap().targets.len(), 2, "of two groups");
+}
+
+#[test]
+fn targets_that_are_none() {
+    assert_eq!(
+        says("groups: [{name: a, targets: [192.0.2.7/24, 192.0.2.0/33, 10.0.0.0/8, [x], null]}]"),
+        "hp.yml:1:30: groups[0].targets[0]: 192.0.2.7/24 has host bits set; write 192.0.2.0/24 for the block or 192.0.2.7 for the host\n\
+         hp.yml:1:44: groups[0].targets[1]: \"33\" is no length of a block; lengths are 0 to 32, as in 192.0.2.0/32\n\
+         hp.yml:1:58: groups[0].targets[2]: 10.0.0.0/8 has 16777214 targets; with the 0 before it that is more than the 1048576 that one monitor takes\n\
+         hp.yml:1:70: groups[0].targets[3]: is a list; write a single value\n\
+         hp.yml:1:75: groups[0].targets[4]: is nothing; write a single value"
+    );
+}
+
+#[test]
+fn key_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hp.yml");
+    let groups = "groups: [{name: a, targets: []}]";
+    fs::write(
+        folder.path().join("key"),
+        "000102030405060708090a0b0c0d0e0f\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("bad"), "nonsense").unwrap();
+
+    fs::write(&file, format!("keys: {{current: key}}\n{groups}")).unwrap();
+    let config = load(&file).unwrap();
+    let key = Key::from_bytes(std::array::from_fn(|i| i as u8));
+    assert!(config.keyed && config.keys == [key; 2]);
+
+    fs::write(
+        &file,
+        format!("keys: {{current: bad, previous: none}}\n{groups}"),
+    )
+    .unwrap();
+    let said = load(&file).unwrap_err().to_string();
+    let said = said.replace(folder.path().to_str().unwrap(), "DIR");
+    assert_eq!(
+        said,
+        "DIR/hp.yml:1:17: keys.current: DIR/bad: a key is 32 hex digits, this file holds 8 characters, 2 of them hex digits; make one with: heartprobe keygen --out FILE\n\
+         DIR/hp.yml:1:32: keys.previous: cannot read the key file DIR/none: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        says(&format!("keys: {{previous: key}}\n{groups}"))
+            .lines()
+            .count(),
+        2,
+        "unreadable, and no current one"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let said = load(path::Path::new("/nonexistent/hp.yml")).unwrap_err();
+    assert_eq!(
+        said.to_string(),
+        "/nonexistent/hp.yml: cannot read the configuration: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn overrides() {
+    assert_eq!(
+        says(
+            "groups: [{name: a, targets: [192.0.2.1, 'b.example:9'], overrides: [{match: 192.0.2.2}, {match: 'b.example:9'}, {port: 9}, x, {match: b.example}, {match: c.example}]}]"
+        ),
+        "hp.yml:1:77: groups[0].overrides[0].match: 192.0.2.2 matches no target of the group\n\
+         hp.yml:1:97: groups[0].overrides[1].match: \"b.example:9\" has a port; an override is for every port of a host, leave :9 out\n\
+         hp.yml:1:113: groups[0].overrides[2].match: is missing; write the address, name or block it is for\n\
+         hp.yml:1:124: groups[0].overrides[3]: is a single value; write a mapping of keys to values\n\
+         hp.yml:1:155: groups[0].overrides[5].match: c.example matches no target of the group"
+    );
+    let config = read(
+        "groups: [{name: a, targets: [192.0.2.0/30, b.example], overrides: [{match: 192.0.2.1, up_after: 3, port: 9}, {match: 192.0.2.0/24, up_after: 2}, {match: B.example, up_after: 2}]}]",
+    )
+    .unwrap();
+    let seen: Vec<_> = config
+        .targets
+        .iter()
+        .map(|t| (config.classes[usize::from(t.class)].policy.up_after, t.port))
+        .collect();
+    assert_eq!(
+        seen,
+        [(2, 9), (2, 4862), (2, 4862)],
+        "later ones win, key by key"
+    );
+    assert_eq!(config.classes.len(), 1, "what is alike is one class");
+}
+
+#[test]
+fn groups() {
+    let missing = "groups: is missing; a configuration needs at least one group of targets";
+    assert_eq!(says(""), format!("hp.yml:1:1: {missing}"));
+    assert_eq!(says("engine: socket"), format!("hp.yml:1:1: {missing}"));
+    assert_eq!(
+        says("groups: []"),
+        "hp.yml:1:9: groups: holds no group; write at least one"
+    );
+    assert_eq!(
+        says(
+            "groups:\n- {name: a, targets: []}\n- {name: a, targets: []}\n- {targets: []}\n- {name: ''}\n- x"
+        ),
+        "hp.yml:3:10: groups[1].name: a group \"a\" is there already at hp.yml:2:10; merge them or choose another name\n\
+         hp.yml:4:3: groups[2].name: is missing; a group needs a name\n\
+         hp.yml:5:3: groups[3].targets: is missing; write a list of addresses, names and blocks\n\
+         hp.yml:5:10: groups[3].name: is empty; a group needs a name\n\
+         hp.yml:6:3: groups[4]: is a single value; write a mapping of keys to values"
+    );
+}
+
+#[test]
+fn label_names() {
+    assert_eq!(
+        says("groups: [{name: a, labels: {group: x, 9x: y, __z: 1, ok: null}, targets: []}]"),
+        "hp.yml:1:29: groups[0].labels.group: the label group is taken; choose another name\n\
+         hp.yml:1:39: groups[0].labels.9x: is no label name; it takes letters, digits and _, and begins with no digit\n\
+         hp.yml:1:46: groups[0].labels.__z: the label __z is taken; choose another name\n\
+         hp.yml:1:58: groups[0].labels.ok: is nothing; write a single value"
+    );
+}
+
+#[test]
+fn engine_and_xdp() {
+    let groups = "groups: [{name: a, targets: []}]";
+    let config = read(&format!(
+        "engine: socket\nxdp: off\ninterfaces: [eth0, eth1]\n{groups}"
+    ))
+    .unwrap();
+    assert_eq!((config.engine, config.xdp), (Engine::Socket, None));
+    assert_eq!(config.interfaces.unwrap(), ["eth0", "eth1"]);
+    assert_eq!(
+        says(&format!(
+            "engine: kernel\nxdp: natve\ninterfaces: [eth0, eth0, 'a b']\n{groups}"
+        )),
+        "hp.yml:1:9: engine: this version has no kernel transmit engine yet; write auto\n\
+         hp.yml:2:6: xdp: \"natve\" is not known; did you mean native?\n\
+         hp.yml:3:20: interfaces[1]: eth0 is there twice; leave one out\n\
+         hp.yml:3:26: interfaces[2]: \"a b\" is no name of an interface; see: ip link"
+    );
+}
+
+#[test]
+fn a_syntax_error_stands_alone() {
+    for text in [
+        "groups: [",
+        "a: 1\na: 2",
+        "groups:\n\t- x",
+        "a: 1\n---\nb: 2",
+    ] {
+        let said = says(text);
+        assert!(said.starts_with("hp.yml:"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!said.contains(" at line"), "{said}");
+    }
+    let mut problems = Problems::new(path::Path::new("hp.yml"));
+    assert!(parse(b"a: 1\nb: \xff", path::Path::new(""), &mut problems).is_none());
+    assert_eq!(
+        problems.into_errors().to_string(),
+        "hp.yml:2:1: this line is not UTF-8"
+    );
+}
+
+#[test]
+fn a_million_targets() {
+    let start = Instant::now();
+    let config = read("groups: [{name: a, targets: [10.0.0.0/12, 192.0.2.1, 192.0.2.2], overrides: [{match: 10.1.0.0/16, up_after: 2}]}]").unwrap();
+    let elapsed = start.elapsed();
+    assert_eq!(config.targets.len(), groups::MOST_TARGETS);
+    let ends = [0, (1 << 20) - 3].map(|number: usize| config.targets[number].host.clone());
+    let expected = [[10, 0, 0, 1], [10, 15, 255, 254]].map(|ip| Host::Ip(ip.into()));
+    assert_eq!(ends, expected);
+    let strict = config.targets.iter().filter(|t| t.class == 1).count();
+    assert_eq!(strict, 1 << 16);
+    // Unoptimised code on a busy machine: this finds only what grows with the square.
+    assert!(elapsed < Duration::from_secs(30), "{elapsed:?}");
+    let one_more =
+        "groups: [{name: a, targets: [10.0.0.0/12, 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4]}]";
+    assert_eq!(
+        says(one_more),
+        "hp.yml:1:65: groups[0].targets[3]: 192.0.2.3 has 1 target; with the 1048576 before it that is more than the 1048576 that one monitor takes"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(text: Vec<u8>) {
+        let mut problems = Problems::new(path::Path::new("hp.yml"));
+        let config = parse(&text, path::Path::new(""), &mut problems);
+        prop_assert!(config.is_none() || problems.len() > 0);
+    }
+
+    #[test]
+    fn nor_does_what_looks_like_yaml(text in "(groups|name|targets|overrides|match|port|interval|keys|[-:{}\\[\\], \n&*!'\"0-9s./]|<<){0,60}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn nor_a_design_with_a_hole(start in 0..DESIGN.len(), len in 0..20_usize, put in "[ -~]{0,3}") {
+        let end = (start + len).min(DESIGN.len());
+        let _ = read(&format!("{}{put}{}", &DESIGN[..start], &DESIGN[end..]));
+    }
+}
