@@ -38,6 +38,14 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
+            // Each of its lines begins with a place in the file, for editors to jump to.
+            if let Some(errors) = error
+                .chain()
+                .find_map(|e| e.downcast_ref::<config::Errors>())
+            {
+                eprintln!("{errors}");
+                return ExitCode::from(2);
+            }
             eprintln!("heartprobe: {error:#}");
             ExitCode::FAILURE
         }

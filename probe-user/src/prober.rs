@@ -23,7 +23,10 @@ use self::outages::Outages;
 use crate::{
     changes::Change,
     clock,
-    core::{schedule::Schedule, verdict::Outcome},
+    core::{
+        schedule::Schedule,
+        verdict::{Outcome, State},
+    },
     engine::{BATCH, Departure, SocketEngine},
     fleet::{Class, Fleet},
     flights::{Flight, Flights},
