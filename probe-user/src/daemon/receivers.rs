@@ -11,6 +11,9 @@ use crate::{
     network::Network,
 };
 
+/// What is said of an interface without XDP.
+const SOCKETS: &str = "pongs are timed at the sockets";
+
 /// The kernel's receiver, where there is one.
 pub struct Receivers {
     kernel: Option<Kernel>,
@@ -49,9 +52,10 @@ impl Receivers {
             let name = &link.name;
             let chosen = self.only.as_ref().is_none_or(|only| only.contains(name));
             // Pongs of this very box never cross an interface: generic XDP would only slow all of loopback down.
-            let (receive, mut said) = match chosen && !link.loopback {
-                true => self.attach(name),
-                false => (Receive::Socket, "pongs are timed at the sockets".to_owned()),
+            let (receive, mut said) = if chosen && !link.loopback {
+                self.attach(name)
+            } else {
+                (Receive::Socket, SOCKETS.to_owned())
             };
             if !link.works {
                 said = "down: pings that would leave by it are not held against the targets"
@@ -90,9 +94,8 @@ impl Receivers {
 
     /// How pongs are received there now, and how to say so.
     fn attach(&mut self, name: &str) -> (Receive, String) {
-        let sockets = "pongs are timed at the sockets";
         let Some(kernel) = &mut self.kernel else {
-            return (Receive::Socket, sockets.to_owned());
+            return (Receive::Socket, SOCKETS.to_owned());
         };
         match kernel.attach(name, self.want) {
             Ok(Attached { receive, stamp }) => {
@@ -111,7 +114,7 @@ impl Receivers {
                 };
                 (receive, said)
             }
-            Err(error) => (Receive::Socket, format!("{sockets}: {error}")),
+            Err(error) => (Receive::Socket, format!("{SOCKETS}: {error}")),
         }
     }
 
