@@ -70,13 +70,13 @@ fn a_reflector_in_the_kernel_answers_a_whole_prefix() {
     let net = Net::new();
     let mut reflector = start(&net.fleet, &["reflect", "--xdp", WIRE]);
     poll(SLACK * 3, || xdp_mode(&net.fleet)).expect("XDP is attached on the fleet's side");
-    for engine in ["auto", "socket"] {
+    for xdp in ["auto", "off"] {
         let config = format!(
-            "engine: {engine}\n{}",
+            "xdp: {xdp}\n{}",
             fleet(&["198.18.64.0/26", "2001:db8:2::/122"])
         );
         let daemon = Daemon::run(&net.monitor, &config);
-        daemon.until(&format!("all are up ({engine})"), after(4), |scrape| {
+        daemon.until(&format!("all are up (xdp: {xdp})"), after(4), |scrape| {
             scrape.count("heartprobe_targets", &[("group", "test"), ("state", "up")])
                 == Some(scrape.all("heartprobe_target_state", &[]).count() as u64)
         });

@@ -22,16 +22,16 @@ type Hostile = fn() -> Behaviour;
 
 /// Beside right answers the host stays up; in place of them it is dead, and stays so. Each wrong pong is counted.
 fn changes_nothing(hostile: Hostile, fate: &str) {
-    for engine in ["auto", "socket"] {
+    for xdp in ["auto", "off"] {
         let net = Net::new();
         let host = Host::start(&net.fleet, HOST);
-        let config = format!("engine: {engine}\n{}", fleet(&[HOST]));
+        let config = format!("xdp: {xdp}\n{}", fleet(&[HOST]));
         let daemon = Daemon::run(&net.monitor, &config);
         let before = daemon.until_state(HOST, State::Up);
 
         host.now(both(answer(), hostile()));
         let counted = daemon.until(
-            &format!("three {fate} pongs ({engine})"),
+            &format!("three {fate} pongs (xdp: {xdp})"),
             after(5),
             |scrape| {
                 assert_eq!(scrape.state(HOST), Some(State::Up));

@@ -208,7 +208,7 @@ fn its_pages_are_there() {
         assert_eq!(daemon.get(path).unwrap().status, 200, "{path}");
     }
     assert!(
-        daemon.get("/").unwrap().body.contains("/metrics"),
+        daemon.get("/").unwrap().body.contains("href=\"metrics\""),
         "the landing page leads on"
     );
     assert_eq!(daemon.get("/no-such-page").unwrap().status, 404);
