@@ -8,9 +8,15 @@ pub mod reflect;
 pub mod run;
 pub mod version;
 
-use std::io;
+use std::{io, process::ExitCode};
 
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Says what the user must change; the exit code for that.
+pub fn refuse(error: &anyhow::Error) -> ExitCode {
+    eprintln!("heartprobe: {error:#}");
+    ExitCode::from(2)
+}
 
 /// Tells when the user wants the command to end: SIGTERM or SIGINT.
 pub fn stop_signal() -> io::Result<tokio::sync::mpsc::Receiver<()>> {

@@ -5,12 +5,15 @@
 mod address;
 mod duration;
 mod groups;
+mod overrides;
 mod problem;
 mod section;
 mod settings;
+mod targets;
 mod yaml;
 
 use std::{
+    collections::HashSet,
     fmt, fs,
     net::{IpAddr, SocketAddr},
     path,
@@ -25,9 +28,9 @@ pub use self::{
 use self::{
     groups::Groups,
     problem::{Path, Problems},
-    section::{get, mapping, text, word},
+    section::{get, list, mapping, text, word},
     settings::Settings,
-    yaml::{Entry, Node},
+    yaml::{Entry, Node, Value},
 };
 use crate::{
     fleet::{Class, Fleet, Group, Target},
@@ -93,8 +96,7 @@ impl Wanted {
     /// The target as its label shows it.
     fn show(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| match (&self.name, &self.host) {
-            (Some(name), _) => f.write_str(name),
-            (None, Host::Name(name)) => f.write_str(name),
+            (Some(name), _) | (None, Host::Name(name)) => f.write_str(name),
             (None, Host::Ip(ip)) if self.port == REFLECTOR_PORT => write!(f, "{ip}"),
             (None, Host::Ip(ip)) => write!(f, "{}", SocketAddr::new(*ip, self.port)),
         })
@@ -141,7 +143,7 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
         .and_then(|node| word(node, &Path::Top.key("xdp"), &XDP_WORDS, problems))
         .unwrap_or(Some(Want::Auto));
     let interfaces = get(entries, "interfaces")
-        .and_then(|node| groups::read_interfaces(node, &Path::Top.key("interfaces"), problems));
+        .map(|node| read_interfaces(node, &Path::Top.key("interfaces"), problems));
     let keys = get(entries, "keys").and_then(|node| read_keys(node, folder, problems));
     let defaults = get(entries, "defaults").map_or_else(Settings::default, |node| {
         let path = Path::Top.key("defaults");
@@ -163,7 +165,7 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
         interfaces,
         keys: keys.unwrap_or_default(),
         keyed: keys.is_some(),
-        groups: groups.groups,
+        groups: groups.list,
         classes: groups.classes,
         targets: groups.targets,
     })
@@ -194,6 +196,43 @@ fn read_engine(node: &Node, problems: &mut Problems) -> Option<Engine> {
     engine
 }
 
+/// The interfaces that XDP is to run on.
+fn read_interfaces(node: &Node, path: &Path<'_>, problems: &mut Problems) -> Vec<String> {
+    let items = list(node, path, problems);
+    let mut seen = HashSet::new();
+    let mut names = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let path = path.item(index);
+        let Some(name) = text(item, &path, problems) else {
+            continue;
+        };
+        // The kernel's rule: `dev_valid_name`.
+        let valid = !name.is_empty()
+            && name.len() < 16
+            && !name.contains(|c: char| c.is_whitespace() || c == '/' || c == ':');
+        if !valid {
+            let what = format!("{name:?} is no name of an interface; see: ip link");
+            problems.add(item.place, path, what);
+        } else if !seen.insert(name) {
+            problems.add(
+                item.place,
+                path,
+                format!("{name} is there twice; leave one out"),
+            );
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    if items.is_empty() && matches!(node.value, Value::Null | Value::List(_)) {
+        problems.add(
+            node.place,
+            path,
+            "names no interface; leave the key out, or write xdp: off",
+        );
+    }
+    names
+}
+
 /// The current and the previous key.
 fn read_keys(node: &Node, folder: &path::Path, problems: &mut Problems) -> Option<[Key; 2]> {
     let path = Path::Top.key("keys");
@@ -220,7 +259,8 @@ fn read_keys(node: &Node, folder: &path::Path, problems: &mut Problems) -> Optio
 }
 
 impl Config {
-    /// The DNS names among the targets, in lower case, with the place that names them.
+    /// The DNS names among the targets, in lower case, with the place that names them. A name that is there for several
+    /// ports or groups comes as often.
     pub fn names(&self) -> impl Iterator<Item = (&str, Place)> {
         self.targets.iter().filter_map(|target| match &target.host {
             Host::Name(name) => Some((&**name, target.place)),

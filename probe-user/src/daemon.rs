@@ -91,13 +91,12 @@ impl Room {
 }
 
 impl Daemon {
-    /// Reads the configuration and starts to probe.
+    /// Starts to probe what `config` says, which was read from `path`.
     ///
     /// # Errors
-    /// When the configuration is wrong, or the sockets that pings need are not to be had. What is merely better with
+    /// When a name does not exist, or the sockets that pings need are not to be had. What is merely better with
     /// privilege is left out with a warning.
-    pub async fn start(path: PathBuf) -> anyhow::Result<Self> {
-        let config = config::load(&path)?;
+    pub async fn start(config: Config, path: PathBuf) -> anyhow::Result<Self> {
         let mut names = Names::new()?;
         look_up_all(&config, &path, &mut names).await?;
         let (xdp, interfaces, keys, keyed) = (

@@ -11,12 +11,12 @@ use probe_common::siphash::Key;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It cannot be read.
-    #[error("cannot read the key file {}: {source}", path.display())]
+    #[error("cannot read the key file {}: {cause}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said; not a `source`, for the message tells it already.
+        cause: io::Error,
     },
     /// It holds something else.
     #[error("{}: a key is 32 hex digits, this file holds {found}; make one with: heartprobe keygen --out FILE", path.display())]
@@ -30,9 +30,9 @@ pub enum KeyError {
 
 /// Reads a key file: 32 hex digits, white space around them allowed.
 pub fn read(path: &Path) -> Result<Key, KeyError> {
-    let text = fs::read(path).map_err(|source| KeyError::Unreadable {
+    let text = fs::read(path).map_err(|cause| KeyError::Unreadable {
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     parse(text.trim_ascii())
         .map(Key::from_bytes)
@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = read(Path::new("/nonexistent/key")).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/key"), "{error}");
+        let told = format!("{:#}", anyhow::Error::from(error));
+        assert!(told.contains("/nonexistent/key"), "{told}");
+        assert_eq!(told.matches("os error 2").count(), 1, "{told}");
     }
 
     proptest! {

@@ -46,6 +46,8 @@ pub struct Reading<'a> {
     pub class: &'a Class,
     /// Its verdict.
     pub standing: Standing,
+    /// Its pings that left so far.
+    pub pings: u32,
     /// Its late pongs so far.
     pub late: u32,
     row: &'a Row,
@@ -83,6 +85,7 @@ impl Snapshot<'_> {
             target,
             class: self.fleet.class_of(target),
             standing: standings.get(number),
+            pings: standings.pings(number),
             late: standings.late(number),
             row: &table.rows()[number as usize],
         })
@@ -100,11 +103,6 @@ impl Snapshot<'_> {
 }
 
 impl Reading<'_> {
-    /// Pings sent so far.
-    pub fn pings(&self) -> u32 {
-        self.row.sent()
-    }
-
     /// Pings answered so far, late ones among them.
     pub fn pongs(&self) -> u32 {
         self.row.pongs()

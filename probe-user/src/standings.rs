@@ -11,6 +11,8 @@ pub struct Standings(Box<[Entry]>);
 #[derive(Debug, Default)]
 struct Entry {
     standing: AtomicU64,
+    /// Pings that left so far. The row's own count goes down again when a ping that was opened cannot be sent.
+    pings: AtomicU32,
     /// Late pongs so far.
     late: AtomicU32,
 }
@@ -26,6 +28,11 @@ impl Standings {
         Standing::from_bits(self.0[target as usize].standing.load(Relaxed))
     }
 
+    /// Pings of a target that left so far.
+    pub fn pings(&self, target: u32) -> u32 {
+        self.0[target as usize].pings.load(Relaxed)
+    }
+
     /// Late pongs of a target so far.
     pub fn late(&self, target: u32) -> u32 {
         self.0[target as usize].late.load(Relaxed)
@@ -38,6 +45,11 @@ impl Standings {
             .store(standing.to_bits(), Relaxed);
     }
 
+    /// Counts a ping that left. For the prober alone.
+    pub fn count_ping(&self, target: u32) {
+        self.0[target as usize].pings.fetch_add(1, Relaxed);
+    }
+
     /// Counts a late pong. For the prober alone.
     pub fn count_late(&self, target: u32) {
         self.0[target as usize].late.fetch_add(1, Relaxed);
@@ -47,6 +59,7 @@ impl Standings {
     pub fn clear(&self, target: u32) {
         let entry = &self.0[target as usize];
         entry.standing.store(Standing::default().to_bits(), Relaxed);
+        entry.pings.store(0, Relaxed);
         entry.late.store(0, Relaxed);
     }
 }

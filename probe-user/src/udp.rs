@@ -21,7 +21,7 @@ pub use self::{
     wait::{Waker, wait},
 };
 
-/// How often a send is tried again when the error that it gave may belong to an earlier ping.
+/// How often a call is made again when the error that it gave may belong to an earlier ping.
 const RETRIES: usize = 3;
 
 /// What a socket is for.
@@ -92,16 +92,21 @@ impl Socket {
 
     /// Reads what waits, as far as `inbox` has room, without waiting. Tells how many datagrams that were.
     pub fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
-        inbox.fill(self.inner.as_fd())
+        self.persist(|| inbox.fill(self.inner.as_fd()))
     }
 
     /// Hands the kernel what `outbox` holds from number `from` on. Tells how many left; an error belongs to number
     /// `from`, which did not.
     pub fn send(&self, outbox: &mut Outbox, from: usize) -> io::Result<usize> {
+        self.persist(|| outbox.empty_into(self.inner.as_fd(), from))
+    }
+
+    /// Calls again where an error has nothing to do with the call: the kernel gives an ICMP error that came for an
+    /// earlier ping to whoever sends or reads next, before it does what was asked.
+    fn persist<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         let mut retries = if self.rejections { RETRIES } else { 0 };
         loop {
-            match outbox.empty_into(self.inner.as_fd(), from) {
-                // An ICMP error that came for an earlier ping is given to whoever sends next, who is not to blame.
+            match call() {
                 Err(error) if retries > 0 && may_be_anothers(&error) => retries -= 1,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,

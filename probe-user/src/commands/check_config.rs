@@ -8,6 +8,7 @@ use probe_common::wire;
 use crate::{
     config::{self, Config, Host, show_duration as show},
     fleet::Class,
+    resolve::Names,
 };
 
 /// Check a configuration file and print what it would do
@@ -35,11 +36,33 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        // Names are looked up between these two, unless `no_dns` is set.
         let config = config::load(&self.config_file)?;
+        if !self.no_dns {
+            self.check_names(&config)?;
+        }
         std::io::stdout()
             .write_all(Report(&config).to_string().as_bytes())
             .context("printing the report")?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Looks up every name; here, that DNS does not answer is an error too.
+    fn check_names(&self, config: &Config) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let unanswered = runtime.block_on(async {
+            let unanswered = Names::new()?.check(config, &self.config_file).await?;
+            anyhow::Ok(unanswered)
+        })?;
+        match unanswered.first() {
+            None => Ok(()),
+            Some((name, failure)) => anyhow::bail!(
+                "{name}: {failure}; --no-dns checks the rest without ({} such names)",
+                unanswered.len()
+            ),
+        }
     }
 }
 
@@ -103,13 +126,12 @@ impl fmt::Display for Report<'_> {
                 ""
             },
         )?;
-        match config.keyed {
-            true => writeln!(f, "keyed: only reflectors that have the key are believed"),
-            false => writeln!(
-                f,
-                "not keyed: whoever can send this box a packet can make a host look alive; make a key with: heartprobe keygen"
-            ),
-        }
+        let keyed = if config.keyed {
+            "keyed: only reflectors that have the key are believed"
+        } else {
+            "not keyed: any stranger can answer for a host; make a key with: heartprobe keygen"
+        };
+        writeln!(f, "{keyed}")
     }
 }
 

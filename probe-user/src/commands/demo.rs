@@ -62,6 +62,7 @@ impl Args {
             transmit: Transmit::Socket,
             receive: Receive::Socket,
         }]);
+        monitor.vitals.reloaded(true);
         monitor.prober().order(Order::Fleet(fleet));
 
         let exporter = Arc::new(Exporter {

@@ -1,7 +1,7 @@
 //! `heartprobe reflect`.
 
 use std::{
-    io::{IsTerminal, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -19,11 +19,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
     clock,
-    commands::stop_signal,
+    commands::{refuse, stop_signal},
     health::{self, Health},
     kernel::{Want, reflect::ReflectKernel},
     keys,
     reflector::{Reflector, listen},
+    udp::Socket,
 };
 
 /// Answer pings on this host
@@ -44,7 +45,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
 
-    /// Answer in the kernel at this interface (as root, or with CAP_NET_ADMIN and CAP_BPF); may be given again
+    /// Answer in the kernel at this interface (as root, or with CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON); may be given again.
+    ///
+    /// It answers pings to the first --listen port for whatever address they carry: do not attach it where packets for
+    /// other hosts pass through, such as a router or the bridge of virtual machines, or those seem alive for ever.
     #[arg(long, value_name = "INTERFACE")]
     xdp: Vec<String>,
 
@@ -64,6 +68,10 @@ impl Args {
 
     async fn reflect(self) -> anyhow::Result<ExitCode> {
         let mut stop = stop_signal()?;
+        let keys = match self.keys() {
+            Ok(keys) => keys,
+            Err(error) => return Ok(refuse(&error)),
+        };
         let sockets = self.sockets()?;
         let port = sockets
             .first()
@@ -73,8 +81,8 @@ impl Args {
         }
         let mut health = Health::default();
         let mut identity = maps::Reflector {
-            keys: self.keys()?,
-            clock_offset_ns: clock_offset(),
+            keys,
+            clock_offset_ns: clock::offset(),
             health: health.look(),
             boot: health::boot(),
             port,
@@ -95,7 +103,7 @@ impl Args {
                 break;
             }
             identity.health = health.look();
-            identity.clock_offset_ns = clock_offset();
+            identity.clock_offset_ns = clock::offset();
             reflector.shared.identity.store(Arc::new(identity));
             if let Some(kernel) = &mut kernel {
                 kernel
@@ -107,16 +115,23 @@ impl Args {
                 reflector.shared.overflows(),
             );
         }
-        report.end(counts(&reflector, kernel.as_ref()));
+        report.end(
+            counts(&reflector, kernel.as_ref()),
+            reflector.shared.overflows(),
+        );
         reflector.stop().context("the reflector could not go on")?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn sockets(&self) -> anyhow::Result<Vec<crate::udp::Socket>> {
+    fn sockets(&self) -> anyhow::Result<Vec<Socket>> {
         if self.listen.is_empty() {
             let v4 = open((Ipv4Addr::UNSPECIFIED, REFLECTOR_PORT).into())?;
-            // A host without IPv6 has no such socket; one whose port is taken is told so by the other family already.
-            let v6 = listen((Ipv6Addr::UNSPECIFIED, REFLECTOR_PORT).into()).ok();
+            let any = (Ipv6Addr::UNSPECIFIED, REFLECTOR_PORT).into();
+            let v6 = match listen(any) {
+                // A host without IPv6 has no such socket.
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => None,
+                v6 => Some(or_say(any, v6)?),
+            };
             return Ok([Some(v4), v6].into_iter().flatten().collect());
         }
         self.listen.iter().map(|&address| open(address)).collect()
@@ -155,15 +170,14 @@ impl Args {
     }
 }
 
-fn open(address: SocketAddr) -> anyhow::Result<crate::udp::Socket> {
-    listen(address).with_context(|| {
-        format!("cannot listen on {address} (is another reflector running? choose another with --listen)")
-    })
+fn open(address: SocketAddr) -> anyhow::Result<Socket> {
+    or_say(address, listen(address))
 }
 
-/// What turns monotonic time into Unix time, ns.
-fn clock_offset() -> u64 {
-    clock::realtime().wrapping_sub(clock::monotonic())
+fn or_say(address: SocketAddr, socket: io::Result<Socket>) -> anyhow::Result<Socket> {
+    socket.with_context(|| {
+        format!("cannot listen on {address} (is another reflector running? choose another with --listen)")
+    })
 }
 
 fn counts(reflector: &Reflector, kernel: Option<&ReflectKernel>) -> [u64; Reflection::ALL.len()] {
@@ -182,13 +196,14 @@ struct Report {
     terminal: bool,
     every: Duration,
     last: Instant,
+    /// Pings of every kind that had come until then.
     before: u64,
 }
 
 impl Report {
     fn new(every: Duration) -> Self {
         Self {
-            terminal: std::io::stdout().is_terminal(),
+            terminal: io::stdout().is_terminal(),
             every,
             last: Instant::now(),
             before: 0,
@@ -205,26 +220,32 @@ impl Report {
         if due.is_zero() || elapsed < due {
             return;
         }
-        let [answered, forged, malformed] = counts;
-        let rate = (answered - self.before) as f64 / elapsed.as_secs_f64();
-        let line = format!(
-            "{rate:.0} pings/s, {answered} answered, {forged} forged, {malformed} malformed, {overflows} lost in the socket's buffer"
-        );
+        let all: u64 = counts.iter().sum();
+        // Counters of the kernel that cannot be read count as nothing, and so may seem to fall.
+        let rate = all.saturating_sub(self.before) as f64 / elapsed.as_secs_f64();
+        let line = format!("{rate:.0} pings/s, {}", totals(counts, overflows));
         if self.terminal {
-            let mut out = std::io::stdout();
+            let mut out = io::stdout();
             // A terminal that is gone is no reason to stop answering.
             let _ = write!(out, "\r{line}\x1b[K").and_then(|()| out.flush());
         } else {
             tracing::info!("{line}");
         }
         self.last = Instant::now();
-        self.before = answered;
+        self.before = all;
     }
 
-    fn end(&self, [answered, forged, malformed]: [u64; Reflection::ALL.len()]) {
+    fn end(&self, counts: [u64; Reflection::ALL.len()], overflows: u64) {
         if self.terminal {
-            println!();
+            let _ = writeln!(io::stdout());
         }
-        tracing::info!("stopped: {answered} answered, {forged} forged, {malformed} malformed");
+        tracing::info!("stopped: {}", totals(counts, overflows));
     }
+}
+
+fn totals(counts: [u64; Reflection::ALL.len()], overflows: u64) -> String {
+    let [answered, forged, malformed] = counts;
+    format!(
+        "{answered} answered, {forged} forged, {malformed} malformed, {overflows} lost in the socket's buffer"
+    )
 }

@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     commands::stop_signal,
+    config,
     daemon::Daemon,
     monitor,
     web::{self, Web},
@@ -54,11 +55,12 @@ impl Args {
     async fn probe(self) -> anyhow::Result<ExitCode> {
         let mut stop = stop_signal()?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let config = config::load(&self.config)?;
+        let listener = web::bind(&self.listen).await?;
         let mut daemon = tokio::select! {
-            daemon = Daemon::start(self.config) => daemon?,
+            daemon = Daemon::start(config, self.config) => daemon?,
             _ = stop.recv() => return Ok(ExitCode::SUCCESS),
         };
-        let listener = web::bind(&self.listen).await?;
         tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
         let exporter = Arc::new(daemon.exporter());
         let log = tokio::spawn(monitor::log_changes(exporter.live.clone()));

@@ -40,8 +40,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(1);
 const LATE_AFTER: Duration = Duration::from_millis(250);
 
-const INTERVALS: RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_secs(60 * 60);
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 /// The receiver counts nanoseconds in 32 bits: just over 4 s.
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(4);
 const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_secs(4);

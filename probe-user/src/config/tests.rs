@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -346,6 +349,7 @@ fn a_syntax_error_stands_alone() {
         assert!(said.starts_with("hp.yml:"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(!said.contains(" at line"), "{said}");
+        assert!(!said.contains("Options"), "{said}");
     }
     let mut problems = Problems::new(path::Path::new("hp.yml"));
     assert!(parse(b"a: 1\nb: \xff", path::Path::new(""), &mut problems).is_none());
@@ -360,7 +364,7 @@ fn a_million_targets() {
     let start = Instant::now();
     let config = read("groups: [{name: a, targets: [10.0.0.0/12, 192.0.2.1, 192.0.2.2], overrides: [{match: 10.1.0.0/16, up_after: 2}]}]").unwrap();
     let elapsed = start.elapsed();
-    assert_eq!(config.targets.len(), groups::MOST_TARGETS);
+    assert_eq!(config.targets.len(), targets::MOST_TARGETS);
     let ends = [0, (1 << 20) - 3].map(|number: usize| config.targets[number].host.clone());
     let expected = [[10, 0, 0, 1], [10, 15, 255, 254]].map(|ip| Host::Ip(ip.into()));
     assert_eq!(ends, expected);
@@ -394,4 +398,45 @@ proptest! {
         let end = (start + len).min(DESIGN.len());
         let _ = read(&format!("{}{put}{}", &DESIGN[..start], &DESIGN[end..]));
     }
+}
+
+/// So that no key is forgotten, and none is described that is not there.
+#[test]
+fn the_documentation_describes_every_key() {
+    let document = include_str!("../../../docs/configuration.md");
+    // Rows of tables that begin with one single key, and so not with the ways to write a target.
+    let described: BTreeSet<&str> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(key, _)| key.trim_start_matches("keys."))
+        .filter(|key| key.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'))
+        .collect();
+    let known: BTreeSet<&str> = [
+        &TOP_KEYS[..],
+        &KEY_KEYS,
+        &Settings::KEYS,
+        &groups::KEYS,
+        &[overrides::KEY],
+    ]
+    .concat()
+    .into_iter()
+    .collect();
+    assert_eq!(described, known);
+}
+
+#[test]
+fn the_example_to_deploy_is_accepted() {
+    let example = include_str!("../../../deploy/heartprobe.yml");
+    let config = read(example).unwrap();
+    assert_eq!(config.targets.len(), 3 + 254 + 1);
+    // What it has in comments holds as well, but for the keys, whose files are not there.
+    let bare = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') || rest.starts_with("  ") => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let with_all: Vec<_> = example.lines().map(bare).collect();
+    let with_all = with_all.join("\n");
+    let said = says(&with_all);
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.lines().all(|line| line.contains(": keys.")), "{said}");
 }

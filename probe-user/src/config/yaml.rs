@@ -45,12 +45,9 @@ pub(super) fn parse(text: &[u8], problems: &mut Problems) -> Option<Node> {
     let text = match std::str::from_utf8(text) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
-            let line = text[..error.valid_up_to()]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count() as u32;
+            let before = String::from_utf8_lossy(&text[..error.valid_up_to()]);
             let place = Place {
-                line: line + 1,
+                line: 1 + before.matches('\n').count() as u32,
                 column: 1,
             };
             problems.add(place, Path::Top, "this line is not UTF-8");
@@ -69,7 +66,8 @@ pub(super) fn parse(text: &[u8], problems: &mut Problems) -> Option<Node> {
         }
         Err(error) => {
             let place = error.location().map(place).unwrap_or_default();
-            let message = error.to_string();
+            // For users: the other wording speaks of the options of the parser.
+            let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
             let suffix = format!(" at line {}, column {}", place.line, place.column);
             let message = message.strip_suffix(&suffix).unwrap_or(&message);
             problems.add(place, Path::Top, message);

@@ -67,7 +67,7 @@ const PER_TARGET: [PerTarget; 7] = [
         name: "heartprobe_target_pings_total",
         kind: "counter",
         help: "Pings sent.",
-        value: |reading| Some(Value::Number(reading.pings())),
+        value: |reading| Some(Value::Number(reading.pings)),
     },
     PerTarget {
         name: "heartprobe_target_pongs_total",

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{core::verdict::State, fleet::Group};
 
-/// From 10 µs to 1 s: pings beyond that are not sent at all.
+/// From 10 µs, the slack of a timer, to 1 s, a stall.
 const LAG_BOUNDS: [f64; 11] = [
     0.000_01, 0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
 ];

@@ -25,6 +25,8 @@ pub struct Inbox {
     filled: usize,
     /// What turns the kernel's receive times into monotonic ones, ns.
     offset: u64,
+    /// When the batch was read, ns of the monotonic clock.
+    read_at: u64,
 }
 
 #[repr(C, align(8))]
@@ -70,6 +72,7 @@ impl Inbox {
             vectors: Vec::with_capacity(size),
             filled: 0,
             offset: 0,
+            read_at: 0,
         }
     }
 
@@ -99,7 +102,8 @@ impl Inbox {
                 error => return Err(error),
             },
         };
-        self.offset = clock::realtime().wrapping_sub(clock::monotonic());
+        self.offset = clock::offset();
+        self.read_at = clock::monotonic();
         Ok(self.filled)
     }
 
@@ -127,21 +131,21 @@ impl Inbox {
 
     fn datagram<'a>(&self, slot: &'a Slot, header: &libc::mmsghdr) -> Option<Datagram<'a>> {
         let source = socket_address(&slot.name, header.msg_hdr.msg_namelen)?;
-        let realtime = clock::realtime();
         let mut datagram = Datagram {
             bytes: &slot.bytes[..ROOM.min(header.msg_len as usize)],
             source,
             local: None,
-            received: 0,
-            received_realtime: realtime,
+            received: self.read_at,
+            received_realtime: self.read_at.wrapping_add(self.offset),
             dropped: 0,
         };
         for (level, kind, data) in controls(&header.msg_hdr) {
             match (level, kind) {
                 (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
                     if let Some(time) = plain::<libc::timespec>(data) {
-                        datagram.received_realtime =
-                            time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+                        let realtime = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+                        datagram.received_realtime = realtime;
+                        datagram.received = monotonic(realtime, self.offset, self.read_at);
                     }
                 }
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
@@ -158,9 +162,14 @@ impl Inbox {
                 _ => {}
             }
         }
-        datagram.received = datagram.received_realtime.wrapping_sub(self.offset);
         Some(datagram)
     }
+}
+
+/// The kernel's real-time stamp as monotonic time. The wall clock may have been set back after the stamp was taken:
+/// nothing was received after it was read, so no pong gets late by that.
+fn monotonic(realtime: u64, offset: u64, read_at: u64) -> u64 {
+    realtime.wrapping_sub(offset).min(read_at)
 }
 
 /// A value that any bytes are valid for.
@@ -213,4 +222,20 @@ pub(super) fn socket_address(name: &libc::sockaddr_storage, length: u32) -> Opti
     // SAFETY: the kernel wrote an address of that length.
     let address = unsafe { SockAddr::new(storage, length) };
     address.as_socket()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_pong_late() {
+        let (boot, second) = (1_700_000_000_000_000_000, 1_000_000_000);
+        let (received, read_at) = (5 * second, 5 * second + 40_000);
+        let stamp = boot + received;
+        assert_eq!(monotonic(stamp, boot, read_at), received);
+        assert_eq!(monotonic(stamp, boot - 3600 * second, read_at), read_at);
+        // Set forward by more than the machine has run: there is no time before its start.
+        assert_eq!(monotonic(stamp, boot + 3600 * second, read_at), read_at);
+    }
 }

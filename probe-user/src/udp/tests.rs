@@ -106,6 +106,26 @@ fn a_closed_port_is_told_and_blames_nobody_else() {
     }
 }
 
+/// The kernel tells the error first, then what waits: who judges pings by what was read must not stop at the error.
+#[test]
+fn a_closed_port_hides_nothing_that_waits() {
+    for local in ["127.0.0.1:0", "[::1]:0"] {
+        let (from, friend) = (socket(local), socket(local));
+        let mut outbox = Outbox::new(1);
+        outbox.push(from.local_addr().unwrap(), None, [7; LEN]);
+        friend.send(&mut outbox, 0).unwrap();
+        let closed = socket(local).local_addr().unwrap();
+        outbox.clear();
+        outbox.push(closed, None, [0; LEN]);
+        from.send(&mut outbox, 0).unwrap();
+        let mut inbox = Inbox::new(2);
+        assert_eq!(from.receive(&mut inbox).unwrap(), 1);
+        assert_eq!(inbox.datagrams().next().unwrap().bytes, [7; LEN]);
+        let rejection = from.next_rejection().unwrap().unwrap();
+        assert_eq!(rejection.destination, closed);
+    }
+}
+
 #[test]
 fn a_destination_without_route_fails_alone() {
     let (from, to) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));

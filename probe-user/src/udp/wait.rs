@@ -53,7 +53,7 @@ pub fn wait<'a>(
     }
     if !watched[0].revents().is_empty() {
         // Nothing to read is no error: another wait has taken it.
-        let _ = read(&self::Waker::clone(waker).0, &mut [0; 8]);
+        let _ = read(&waker.0, &mut [0; 8]);
     }
     Ok(())
 }

@@ -2,28 +2,34 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn ip(text: &str, port: Option<u16>) -> Result<Written<'_>, String> {
+fn ip(text: &str, port: Option<u16>) -> Written<'_> {
     let what = What::Ip(text.parse().unwrap(), text);
-    Ok(Written { what, port })
+    Written { what, port }
 }
 
-fn net(text: &str, port: Option<u16>) -> Result<Written<'_>, String> {
+fn net(text: &str, port: Option<u16>) -> Written<'_> {
     let what = What::Block(text.parse().unwrap());
-    Ok(Written { what, port })
+    Written { what, port }
 }
 
 #[test]
 fn forms() {
-    assert_eq!(parse("192.0.2.1"), ip("192.0.2.1", None));
-    assert_eq!(parse("192.0.2.1:9"), ip("192.0.2.1", Some(9)));
-    assert_eq!(parse("2001:db8::7"), ip("2001:db8::7", None));
-    assert_eq!(parse("[2001:db8::7]"), ip("2001:db8::7", None));
-    assert_eq!(parse("[2001:db8::7]:9"), ip("2001:db8::7", Some(9)));
-    assert_eq!(parse("192.0.2.0/24"), net("192.0.2.0/24", None));
-    assert_eq!(parse("192.0.2.0/24:9"), net("192.0.2.0/24", Some(9)));
-    assert_eq!(parse("2001:db8::/120"), net("2001:db8::/120", None));
-    assert_eq!(parse("2001:db8::/120:9"), net("2001:db8::/120", Some(9)));
-    assert_eq!(parse("[2001:db8::/120]:9"), net("2001:db8::/120", Some(9)));
+    assert_eq!(parse("192.0.2.1"), Ok(ip("192.0.2.1", None)));
+    assert_eq!(parse("192.0.2.1:9"), Ok(ip("192.0.2.1", Some(9))));
+    assert_eq!(parse("2001:db8::7"), Ok(ip("2001:db8::7", None)));
+    assert_eq!(parse("[2001:db8::7]"), Ok(ip("2001:db8::7", None)));
+    assert_eq!(parse("[2001:db8::7]:9"), Ok(ip("2001:db8::7", Some(9))));
+    assert_eq!(parse("192.0.2.0/24"), Ok(net("192.0.2.0/24", None)));
+    assert_eq!(parse("192.0.2.0/24:9"), Ok(net("192.0.2.0/24", Some(9))));
+    assert_eq!(parse("2001:db8::/120"), Ok(net("2001:db8::/120", None)));
+    assert_eq!(
+        parse("2001:db8::/120:9"),
+        Ok(net("2001:db8::/120", Some(9)))
+    );
+    assert_eq!(
+        parse("[2001:db8::/120]:9"),
+        Ok(net("2001:db8::/120", Some(9)))
+    );
     let what = What::Name("web_1.example.org.");
     let port = Some(9);
     assert_eq!(parse("web_1.example.org.:9"), Ok(Written { what, port }));
