@@ -70,11 +70,11 @@ impl Receivers {
                 receive,
             });
         }
-        self.detach_all_but(&engines);
+        self.detach_all_but(&engines, network);
         engines
     }
 
-    fn detach_all_but(&mut self, engines: &[Engine]) {
+    fn detach_all_but(&mut self, engines: &[Engine], network: &Network) {
         let Some(kernel) = &mut self.kernel else {
             return;
         };
@@ -87,10 +87,12 @@ impl Receivers {
             kernel.detach(name);
         }
         for name in unused {
-            self.tell(
-                &name,
-                format!("{name}: no target is reached through it any more"),
-            );
+            let said = if network.links.iter().any(|link| link.name == name) {
+                "no target is reached through it any more"
+            } else {
+                "gone: the targets behind it are unknown until it is back"
+            };
+            self.tell(&name, said.to_owned());
         }
     }
 
