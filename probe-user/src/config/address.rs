@@ -6,15 +6,16 @@ use ipnet::IpNet;
 
 /// A target as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Written<'a> {
-    pub(super) what: What<'a>,
+pub struct Written<'a> {
+    /// The host or the block.
+    pub what: What<'a>,
     /// Given with the target itself.
-    pub(super) port: Option<u16>,
+    pub port: Option<u16>,
 }
 
 /// One host or many.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What<'a> {
+pub enum What<'a> {
     /// An address, and its own text without port and brackets.
     Ip(IpAddr, &'a str),
     /// A DNS name as it is written, without port.
@@ -28,7 +29,7 @@ pub(super) enum What<'a> {
 /// # Errors
 ///
 /// What is wrong and what to write instead.
-pub(super) fn parse(text: &str) -> Result<Written<'_>, String> {
+pub fn parse(text: &str) -> Result<Written<'_>, String> {
     let (host, port) = split_port(text)?;
     let what = match host.split_once('/') {
         Some(_) => What::Block(block(host)?),

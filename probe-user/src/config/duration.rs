@@ -28,7 +28,8 @@ pub fn show(duration: Duration) -> String {
         .replace(' ', "")
 }
 
-fn parse(text: &str) -> Result<Duration, String> {
+/// What this text says, or what is wrong with it.
+pub fn parse(text: &str) -> Result<Duration, String> {
     use humantime::DurationError as Error;
     humantime::parse_duration(text).map_err(|error| match error {
         // `0` parses, so only other numbers come here.

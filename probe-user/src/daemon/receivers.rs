@@ -14,6 +14,9 @@ use crate::{
 /// What is said of an interface without XDP.
 const SOCKETS: &str = "pongs are timed at the sockets";
 
+/// What is said of an interface that does not work.
+const DOWN: &str = "down: pings that would leave by it are not held against the targets";
+
 /// The kernel's receiver, where there is one.
 pub struct Receivers {
     kernel: Option<Kernel>,
@@ -58,8 +61,7 @@ impl Receivers {
                 (Receive::Socket, SOCKETS.to_owned())
             };
             if !link.works {
-                said = "down: pings that would leave by it are not held against the targets"
-                    .to_owned();
+                DOWN.clone_into(&mut said);
             }
             self.tell(name, said);
             engines.push(Engine {
