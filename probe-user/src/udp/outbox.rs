@@ -156,8 +156,8 @@ fn write_control<T: Copy>(control: &mut [u8; CONTROL], level: i32, kind: i32, va
     unsafe {
         to.as_mut_ptr()
             .cast::<libc::cmsghdr>()
-            .write_unaligned(head)
-    };
+            .write_unaligned(head);
+    }
     // SAFETY: as asserted, there is room for the value.
     unsafe { data.as_mut_ptr().cast::<T>().write_unaligned(value) };
     space
