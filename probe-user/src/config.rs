@@ -41,8 +41,6 @@ use crate::{
 /// What a configuration file says.
 #[derive(Debug)]
 pub struct Config {
-    /// What sends the pings.
-    pub engine: Engine,
     /// How pongs are received in the kernel; `None`: by the sockets alone.
     pub xdp: Option<Want>,
     /// The only interfaces that get XDP; `None`: those that targets are routed through.
@@ -57,15 +55,6 @@ pub struct Config {
     pub classes: Vec<Class>,
     /// In the order of the file, blocks spelt out.
     pub targets: Vec<Wanted>,
-}
-
-/// What sends the pings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// The fastest that this version and this box have.
-    Auto,
-    /// Sockets.
-    Socket,
 }
 
 /// A target as configured: a name is not an address yet.
@@ -136,9 +125,9 @@ pub fn load(path: &path::Path) -> Result<Config, Errors> {
 fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Config> {
     let top = yaml::parse(text, problems)?;
     let entries = mapping(&top, &Path::Top, &TOP_KEYS, problems)?;
-    let engine = get(entries, "engine")
-        .and_then(|node| read_engine(node, problems))
-        .unwrap_or(Engine::Auto);
+    if let Some(node) = get(entries, "engine") {
+        check_engine(node, problems);
+    }
     let xdp = get(entries, "xdp")
         .and_then(|node| word(node, &Path::Top.key("xdp"), &XDP_WORDS, problems))
         .unwrap_or(Some(Want::Auto));
@@ -160,7 +149,6 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
         ),
     }
     Some(Config {
-        engine,
         xdp,
         interfaces,
         keys: keys.unwrap_or_default(),
@@ -178,22 +166,14 @@ const XDP_WORDS: [(&str, Option<Want>); 4] = [
     ("off", None),
 ];
 
-fn read_engine(node: &Node, problems: &mut Problems) -> Option<Engine> {
-    let words = [
-        ("auto", Some(Engine::Auto)),
-        ("socket", Some(Engine::Socket)),
-        ("kernel", None),
-    ];
+/// Sockets are what sends the pings, whichever word asks for them.
+fn check_engine(node: &Node, problems: &mut Problems) {
     let path = Path::Top.key("engine");
-    let engine = word(node, &path, &words, problems)?;
-    if engine.is_none() {
-        problems.add(
-            node.place,
-            path,
-            "this version has no kernel transmit engine yet; write auto",
-        );
+    let words = [("auto", true), ("socket", true), ("kernel", false)];
+    if word(node, &path, &words, problems) == Some(false) {
+        let what = "this version has no kernel transmit engine yet; write auto";
+        problems.add(node.place, path, what);
     }
-    engine
 }
 
 /// The interfaces that XDP is to run on.

@@ -219,7 +219,7 @@ impl Daemon {
         match &result {
             Ok(()) => tracing::info!("configuration read anew: {} targets", self.fleet.len()),
             Err(error) => {
-                tracing::error!("configuration not read anew, nothing changed: {error:#}")
+                tracing::error!("configuration not read anew, nothing changed: {error:#}");
             }
         }
         result

@@ -308,6 +308,7 @@ impl Prober {
             let row = &rows[target as usize];
             if left {
                 let class = &self.classes[usize::from(row.class())];
+                self.live.standings.count_ping(target);
                 self.flights
                     .push(class.timeout_ns.into(), Flight { target, seq, at });
             } else {

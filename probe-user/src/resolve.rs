@@ -234,11 +234,11 @@ mod tests {
             due: now,
         };
         let found = ips(&["192.0.2.1"]);
-        name.take(Ok((found.clone(), now + Duration::from_secs(60))), now)
+        name.take(Ok((found.clone(), now + Duration::from_mins(1))), now)
             .unwrap();
         assert_eq!(
             (name.address, name.due),
-            (Some(found[0]), now + Duration::from_secs(60))
+            (Some(found[0]), now + Duration::from_mins(1))
         );
         name.take(Ok((found.clone(), now)), now).unwrap();
         assert_eq!(name.due, now + SHORTEST);

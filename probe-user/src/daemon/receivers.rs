@@ -14,6 +14,9 @@ use crate::{
 /// What is said of an interface without XDP.
 const SOCKETS: &str = "pongs are timed at the sockets";
 
+/// What is said of an interface that does not work.
+const DOWN: &str = "down: pings that would leave by it are not held against the targets";
+
 /// The kernel's receiver, where there is one.
 pub struct Receivers {
     kernel: Option<Kernel>,
@@ -58,8 +61,7 @@ impl Receivers {
                 (Receive::Socket, SOCKETS.to_owned())
             };
             if !link.works {
-                said = "down: pings that would leave by it are not held against the targets"
-                    .to_owned();
+                DOWN.clone_into(&mut said);
             }
             self.tell(name, said);
             engines.push(Engine {
@@ -68,11 +70,11 @@ impl Receivers {
                 receive,
             });
         }
-        self.detach_all_but(&engines);
+        self.detach_all_but(&engines, network);
         engines
     }
 
-    fn detach_all_but(&mut self, engines: &[Engine]) {
+    fn detach_all_but(&mut self, engines: &[Engine], network: &Network) {
         let Some(kernel) = &mut self.kernel else {
             return;
         };
@@ -85,10 +87,12 @@ impl Receivers {
             kernel.detach(name);
         }
         for name in unused {
-            self.tell(
-                &name,
-                format!("{name}: no target is reached through it any more"),
-            );
+            let said = if network.links.iter().any(|link| link.name == name) {
+                "no target is reached through it any more"
+            } else {
+                "gone: the targets behind it are unknown until it is back"
+            };
+            self.tell(&name, said.to_owned());
         }
     }
 

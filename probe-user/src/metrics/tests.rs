@@ -83,10 +83,12 @@ pub fn sample() -> Exporter {
     ] {
         for &rtt in rtts {
             rows[number].open();
+            live.standings.count_ping(number as u32);
             pong(&rows[number], Duration::from_nanos(rtt));
         }
     }
     rows[4].open();
+    live.standings.count_ping(4);
     let judge = |number, outcome| {
         let before = live.standings.get(number);
         let after = before.after(outcome, Policy::default());

@@ -140,6 +140,7 @@ impl Outbox {
 }
 
 /// Writes one control message at the start of `control`; tells how much room it takes.
+#[expect(clippy::cast_ptr_alignment, reason = "written unaligned")]
 fn write_control<T: Copy>(control: &mut [u8; CONTROL], level: i32, kind: i32, value: T) -> usize {
     // SAFETY: no memory is touched.
     let length = unsafe { libc::CMSG_LEN(size_of::<T>() as u32) } as usize;
@@ -152,12 +153,9 @@ fn write_control<T: Copy>(control: &mut [u8; CONTROL], level: i32, kind: i32, va
         cmsg_type: kind,
     };
     let (to, data) = control.split_at_mut(length - size_of::<T>());
+    let to = to.as_mut_ptr().cast::<libc::cmsghdr>();
     // SAFETY: the data of a control message lie behind its head, so there is room for that before them.
-    unsafe {
-        to.as_mut_ptr()
-            .cast::<libc::cmsghdr>()
-            .write_unaligned(head);
-    }
+    unsafe { to.write_unaligned(head) };
     // SAFETY: as asserted, there is room for the value.
     unsafe { data.as_mut_ptr().cast::<T>().write_unaligned(value) };
     space

@@ -91,7 +91,9 @@ proptest! {
         let mut schedule = Schedule::new();
         (0..count).for_each(|target| schedule.set(target, 500 * MS, 0));
         let gone: HashSet<u32> = removed.into_iter().filter(|&target| target < count).collect();
-        gone.iter().for_each(|&target| schedule.remove(target));
+        for &target in &gone {
+            schedule.remove(target);
+        }
         (0..gone.len() as u32).for_each(|new| schedule.set(count + new, 500 * MS, 0));
         let wheel = &schedule.wheels[0];
         let most = wheel.slots.iter().map(Vec::len).max().unwrap_or(0);

@@ -1,0 +1,132 @@
+//! A process under test: started inside a namespace, its output kept, killed by its id when it is dropped.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::net::Namespace;
+
+/// How often a condition is looked at that something waits for.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+/// What a process has printed so far.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<String>>);
+
+impl Process {
+    /// Starts the command inside the namespace.
+    pub fn start(namespace: &Namespace, command: &mut Command) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = namespace
+            .enter(|| command.spawn())
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = Lines::of(child.stdout.take());
+        let stderr = Lines::of(child.stderr.take());
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// What it has printed to its standard output so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.so_far()
+    }
+
+    /// What it has printed to its standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal)
+            .expect("the process is a child of this one, and not waited for yet");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Waits for its end; panics with its output if it has not come in time.
+    pub fn exit(&mut self, within: Duration) -> ExitStatus {
+        poll(within, || self.ended()).unwrap_or_else(|| {
+            panic!(
+                "still running after {within:?}; it printed:\n{}{}",
+                self.stdout(),
+                self.stderr()
+            )
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A process that has ended by itself is no failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Lines {
+    /// Reads along on a thread of its own, so that the process never blocks on a full pipe.
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let lines = Self::default();
+        let Some(pipe) = pipe else { return lines };
+        let to = lines.clone();
+        thread::spawn(move || {
+            let mut from = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while from
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
+                let mut to = to.0.lock().unwrap_or_else(PoisonError::into_inner);
+                to.push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        lines
+    }
+
+    fn so_far(&self) -> String {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Looks again and again until there is something to see; `None` if there was nothing in time.
+pub fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        // The time is taken first: what is looked at after the deadline is looked at once more.
+        let last = Instant::now() >= deadline;
+        let seen = look();
+        if seen.is_some() || last {
+            return seen;
+        }
+        thread::sleep(POLL);
+    }
+}
