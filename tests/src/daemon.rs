@@ -226,14 +226,15 @@ impl<'net> Daemon<'net> {
         format!("--- the daemon's log:\n{}---", self.process.stderr())
     }
 
-    /// What its metrics tell of targets and pongs, for a failure's message.
+    /// What its metrics tell of targets, and whatever it has counted, for a failure's message.
     fn picture(&self) -> String {
         let metrics = self.metrics();
-        let telling = |line: &&str| !line.starts_with('#') && !line.contains("_bucket{");
+        let of_target =
+            |line: &str| line.starts_with("heartprobe_target_") || !line.ends_with(" 0");
         metrics
             .lines()
-            .filter(telling)
-            .take(60)
+            .filter(|line| !line.starts_with('#') && !line.contains("_bucket{") && of_target(line))
+            .take(40)
             .collect::<Vec<_>>()
             .join("\n")
     }

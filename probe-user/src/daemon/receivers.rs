@@ -11,9 +11,6 @@ use crate::{
     network::Network,
 };
 
-/// What is said of an interface without XDP.
-const SOCKETS: &str = "pongs are timed at the sockets";
-
 /// What is said of an interface that does not work.
 const DOWN: &str = "down: pings that would leave by it are not held against the targets";
 
@@ -55,15 +52,16 @@ impl Receivers {
             let name = &link.name;
             let chosen = self.only.as_ref().is_none_or(|only| only.contains(name));
             // Pongs of this very box never cross an interface: generic XDP would only slow all of loopback down.
-            let (receive, mut said) = if chosen && !link.loopback {
+            let (receive, said) = if chosen && !link.loopback {
                 self.attach(name)
             } else {
-                (Receive::Socket, SOCKETS.to_owned())
+                (Receive::Socket, None)
             };
-            if !link.works {
-                DOWN.clone_into(&mut said);
+            if let Some(said) = said.filter(|_| link.works) {
+                self.tell(name, said);
+            } else if !link.works {
+                self.tell(name, DOWN.to_owned());
             }
-            self.tell(name, said);
             engines.push(Engine {
                 interface: name.clone(),
                 transmit: Transmit::Socket,
@@ -96,10 +94,10 @@ impl Receivers {
         }
     }
 
-    /// How pongs are received there now, and how to say so.
-    fn attach(&mut self, name: &str) -> (Receive, String) {
+    /// How pongs are received there now, and what there is to say of it.
+    fn attach(&mut self, name: &str) -> (Receive, Option<String>) {
         let Some(kernel) = &mut self.kernel else {
-            return (Receive::Socket, SOCKETS.to_owned());
+            return (Receive::Socket, None);
         };
         match kernel.attach(name, self.want) {
             Ok(Attached { receive, stamp }) => {
@@ -116,9 +114,12 @@ impl Receivers {
                     Mode::Native => Receive::XdpNative,
                     Mode::Generic => Receive::XdpGeneric,
                 };
-                (receive, said)
+                (receive, Some(said))
             }
-            Err(error) => (Receive::Socket, format!("{SOCKETS}: {error}")),
+            Err(error) => (
+                Receive::Socket,
+                Some(format!("pongs are timed at the sockets: {error}")),
+            ),
         }
     }
 
