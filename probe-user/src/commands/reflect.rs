@@ -35,7 +35,8 @@ use crate::{
 #[command(after_help = "Examples:
   heartprobe reflect --key /etc/heartprobe/key
   heartprobe reflect --key new-key --key old-key       while the fleet changes its key
-  heartprobe reflect --key /etc/heartprobe/key --xdp eth0")]
+  heartprobe reflect --key /etc/heartprobe/key --xdp eth0
+  heartprobe reflect --key /etc/heartprobe/key --xdp eth0 --xdp-mode generic       in a container")]
 pub struct Args {
     /// Address and port to listen on; may be given again [default: 0.0.0.0:4862 and [::]:4862]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -52,9 +53,33 @@ pub struct Args {
     #[arg(long, value_name = "INTERFACE")]
     xdp: Vec<String>,
 
+    /// Which XDP mode: native (in the driver), generic (in the network stack), or native where the driver has it.
+    ///
+    /// Of a veth pair, as a container has it, native answers leave only if the other end has an XDP program too; they are
+    /// counted as answered all the same. Choose generic there.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto, requires = "xdp")]
+    xdp_mode: Mode,
+
     /// How often to log the rate where there is no terminal to show it in; 0s: never
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     report_interval: Duration,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Mode {
+    Auto,
+    Native,
+    Generic,
+}
+
+impl From<Mode> for Want {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::Native => Self::Native,
+            Mode::Generic => Self::Generic,
+        }
+    }
 }
 
 impl Args {
@@ -163,7 +188,7 @@ impl Args {
             .set(identity)
             .context("telling the kernel's reflector its key")?;
         for interface in &self.xdp {
-            let mode = kernel.attach(interface, Want::Auto)?;
+            let mode = kernel.attach(interface, self.xdp_mode.into())?;
             tracing::info!("the kernel answers on {interface}, XDP {}", mode.name());
         }
         Ok(Some(kernel))
