@@ -253,8 +253,10 @@ impl Prober {
         };
         let class = self.fleet.class_of(target);
         let standings = &self.live.standings;
-        if outcome == Outcome::Late {
-            standings.count_late(number);
+        match outcome {
+            Outcome::Late => standings.count_late(number),
+            Outcome::Missed => self.vitals.missed.inc(),
+            Outcome::Good | Outcome::Unsent => {}
         }
         let before = standings.get(number);
         let after = before.after(outcome, class.policy);

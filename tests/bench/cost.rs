@@ -19,7 +19,10 @@ impl Cost {
 
     /// Since `before`.
     pub fn since(self, before: Self) -> Self {
-        Self { user: self.user - before.user, system: self.system - before.system }
+        Self {
+            user: self.user - before.user,
+            system: self.system - before.system,
+        }
     }
 }
 
@@ -33,7 +36,10 @@ pub fn of_process(pid: u32) -> Option<Cost> {
     // The name, in parentheses, may hold spaces.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-    Some(Cost { user: ticks(11)? / HZ, system: ticks(12)? / HZ })
+    Some(Cost {
+        user: ticks(11)? / HZ,
+        system: ticks(12)? / HZ,
+    })
 }
 
 /// Resident memory of a process in bytes: its own, and what it shares through mapped files (the BPF table among it).
@@ -58,10 +64,22 @@ impl Machine {
     pub fn now() -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = stat.lines().next().unwrap_or_default();
-        let ticks: Vec<f64> = line.split_whitespace().skip(1).flat_map(str::parse).collect();
+        let ticks: Vec<f64> = line
+            .split_whitespace()
+            .skip(1)
+            .flat_map(str::parse)
+            .collect();
         // The kernel times idleness exactly, and samples the rest: so busy is what idle is not.
         let idle = ticks.get(3..5).map_or(0.0, |idle| idle.iter().sum::<f64>());
-        Self { at: Instant::now(), idle: idle / HZ }
+        Self {
+            at: Instant::now(),
+            idle: idle / HZ,
+        }
+    }
+
+    /// Seconds since then.
+    pub fn elapsed(self) -> f64 {
+        self.at.elapsed().as_secs_f64()
     }
 
     /// Processor seconds used on all cores since then.
@@ -79,5 +97,8 @@ pub fn cores() -> usize {
 
 /// The kernel's release.
 pub fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

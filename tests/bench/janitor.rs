@@ -22,8 +22,19 @@ impl Janitor {
     /// To be kept as long as the namespaces are.
     pub fn of(net: &Net) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", SCRIPT, "janitor", net.monitor.name(), net.fleet.name()]);
-        Self(shell.stdin(Stdio::piped()).spawn().expect("there is a shell"))
+        shell.args([
+            "-c",
+            SCRIPT,
+            "janitor",
+            net.monitor.name(),
+            net.fleet.name(),
+        ]);
+        Self(
+            shell
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("there is a shell"),
+        )
     }
 }
 

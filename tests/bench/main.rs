@@ -6,6 +6,7 @@ mod cost;
 mod fleet;
 mod janitor;
 mod peer;
+mod quantile;
 mod rate;
 mod rtt;
 mod scrape;
@@ -45,9 +46,14 @@ impl Plan {
                 _ => return Err(USAGE.into()),
             }
         }
-        match plan.sizes.iter().all(|size| (1..=fleet::MOST).contains(size)) {
-            true => Ok(plan),
-            false => Err(format!("--targets takes 1 to {}", fleet::MOST)),
+        if plan
+            .sizes
+            .iter()
+            .all(|size| (1..=fleet::MOST).contains(size))
+        {
+            Ok(plan)
+        } else {
+            Err(format!("--targets takes 1 to {}", fleet::MOST))
         }
     }
 
@@ -66,7 +72,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Some(missing) = privilege::missing() {
+    if let Err(missing) = privilege::check(&["ip", "ethtool", "fping"]) {
         eprintln!("error: the bench needs network namespaces and eBPF: {missing}");
         return ExitCode::FAILURE;
     }

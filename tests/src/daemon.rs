@@ -138,6 +138,11 @@ impl<'net> Daemon<'net> {
         self
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Where it serves its pages, inside its namespace.
     pub fn web() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 9862))

@@ -105,6 +105,11 @@ impl Namespace {
         namespace
     }
 
+    /// Its name, as `ip netns` shows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs `work` on a thread inside the namespace. Sockets that it opens and processes that it starts stay there.
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         let path = Path::new("/run/netns").join(&self.name);

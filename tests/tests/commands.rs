@@ -70,24 +70,15 @@ fn a_reflector_in_the_kernel_answers_a_whole_prefix() {
     let net = Net::new();
     let mut reflector = start(&net.fleet, &["reflect", "--xdp", WIRE]);
     poll(SLACK * 3, || xdp_mode(&net.fleet)).expect("XDP is attached on the fleet's side");
-    let all_are_up = |xdp: &str| {
-        let targets = fleet(&["198.18.64.0/26", "2001:db8:2::/122"]);
-        let daemon = Daemon::run(&net.monitor, &format!("xdp: {xdp}\n{targets}"));
-        daemon.until(&format!("all are up (xdp: {xdp})"), after(4), |scrape| {
-            scrape.count("heartprobe_targets", &[("group", "test"), ("state", "up")])
-                == Some(scrape.all("heartprobe_target_state", &[]).count() as u64)
-        });
-        assert_eq!(daemon.scrape().fate("forged"), 0);
-    };
-    all_are_up("auto");
-
-    // For sockets the pongs' checksums have to be right, too. A veth delivers what XDP sent at its other end only where an
-    // XDP program is: another reflector, which lets pongs pass.
-    let passing = start(&net.monitor, &["reflect", "--xdp", WIRE]);
-    poll(SLACK * 3, || xdp_mode(&net.monitor)).expect("XDP is attached on the monitor's side");
-    all_are_up("off");
-    drop(passing);
-
+    assert!(
+        reflector.stderr().contains("XDP generic"),
+        "{}",
+        reflector.stderr()
+    );
+    // For sockets the pongs' checksums have to be right, too.
+    for xdp in ["auto", "off"] {
+        a_whole_prefix_is_up(&net, xdp);
+    }
     reflector.signal(Signal::TERM);
     assert_eq!(
         reflector.exit(SLACK).code(),
@@ -96,6 +87,37 @@ fn a_reflector_in_the_kernel_answers_a_whole_prefix() {
         reflector.stderr()
     );
     assert_eq!(xdp_mode(&net.fleet), None);
+}
+
+#[test]
+fn a_reflector_in_the_driver_answers_a_whole_prefix() {
+    require_root!();
+    let net = Net::new();
+    let native = ["reflect", "--xdp", WIRE, "--xdp-mode", "native"];
+    let reflector = start(&net.fleet, &native);
+    poll(SLACK * 3, || xdp_mode(&net.fleet)).expect("XDP is attached on the fleet's side");
+    assert!(
+        reflector.stderr().contains("XDP native"),
+        "{}",
+        reflector.stderr()
+    );
+    a_whole_prefix_is_up(&net, "auto");
+
+    // A veth delivers what XDP sent natively at its other end only where an XDP program is: another reflector, which lets
+    // pongs pass.
+    let _passing = start(&net.monitor, &native);
+    poll(SLACK * 3, || xdp_mode(&net.monitor)).expect("XDP is attached on the monitor's side");
+    a_whole_prefix_is_up(&net, "off");
+}
+
+fn a_whole_prefix_is_up(net: &Net, xdp: &str) {
+    let targets = fleet(&["198.18.64.0/26", "2001:db8:2::/122"]);
+    let daemon = Daemon::run(&net.monitor, &format!("xdp: {xdp}\n{targets}"));
+    daemon.until(&format!("all are up (xdp: {xdp})"), after(4), |scrape| {
+        scrape.count("heartprobe_targets", &[("group", "test"), ("state", "up")])
+            == Some(scrape.all("heartprobe_target_state", &[]).count() as u64)
+    });
+    assert_eq!(daemon.scrape().fate("forged"), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! heartprobe's own commands: `cargo xtask setup | build-ebpf | test`.
+//! heartprobe's own commands: `cargo xtask setup | build-ebpf | test | bench`.
 #![forbid(unsafe_code)]
 
+mod bench;
 #[path = "../../probe-ebpf/digest.rs"]
 mod digest;
 mod ebpf;
@@ -17,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-/// heartprobe's own build and test commands.
+/// heartprobe's own build, test and bench commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
@@ -28,6 +29,16 @@ enum Command {
         /// Write the object here and leave the committed one alone
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
+    },
+    /// Measures what heartprobe costs, beside fping, and prints tables (needs root; some five minutes)
+    Bench {
+        /// --quick: short windows; --targets N[,N...]: how many; --only rate|rtt|scrape: one part
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "OPTION"
+        )]
+        options: Vec<String>,
     },
     /// Runs every check and test, from formatting to end to end (those need root)
     Test {
@@ -54,6 +65,7 @@ fn run() -> Result<()> {
         Command::Setup => setup::run(&root),
         Command::BuildEbpf { output: None } => ebpf::refresh(&root),
         Command::BuildEbpf { output: Some(path) } => ebpf::build(&root, &path),
+        Command::Bench { options } => bench::run(&root, &options),
         Command::Test { only } => test::run(&root, only),
     }
 }

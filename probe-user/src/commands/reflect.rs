@@ -3,7 +3,7 @@
 use std::{
     io::{self, IsTerminal as _, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -53,10 +53,10 @@ pub struct Args {
     #[arg(long, value_name = "INTERFACE")]
     xdp: Vec<String>,
 
-    /// Which XDP mode: native (in the driver), generic (in the network stack), or native where the driver has it.
+    /// Which XDP mode: native (in the driver), generic (in the network stack), or native where hardware has it.
     ///
-    /// Of a veth pair, as a container has it, native answers leave only if the other end has an XDP program too; they are
-    /// counted as answered all the same. Choose generic there.
+    /// Answers on a virtual interface, such as a container's, are generic by default: of a veth pair, native ones leave only
+    /// if the other end has an XDP program too.
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto, requires = "xdp")]
     xdp_mode: Mode,
 
@@ -188,11 +188,23 @@ impl Args {
             .set(identity)
             .context("telling the kernel's reflector its key")?;
         for interface in &self.xdp {
-            let mode = kernel.attach(interface, self.xdp_mode.into())?;
+            let want = match Want::from(self.xdp_mode) {
+                Want::Auto if is_virtual(interface) => Want::Generic,
+                want => want,
+            };
+            let mode = kernel.attach(interface, want)?;
             tracing::info!("the kernel answers on {interface}, XDP {}", mode.name());
         }
         Ok(Some(kernel))
     }
+}
+
+/// Whether no hardware stands behind an interface.
+fn is_virtual(interface: &str) -> bool {
+    !Path::new("/sys/class/net")
+        .join(interface)
+        .join("device")
+        .exists()
 }
 
 fn open(address: SocketAddr) -> anyhow::Result<Socket> {

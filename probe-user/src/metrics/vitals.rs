@@ -41,6 +41,8 @@ pub struct Vitals {
     pub evaluation: Histogram,
     /// Pings that were due and were not sent.
     pub unsent: IntCounter,
+    /// Pings whose pong did not come within the timeout.
+    pub missed: IntCounter,
     /// Packets that the kernel dropped because a socket's buffer was full.
     pub overflows: IntCounter,
     send_errors: Vec<IntCounter>,
@@ -95,6 +97,10 @@ impl Vitals {
                 "heartprobe_evaluation_seconds",
                 "What one round of verdicts takes.",
                 &EVALUATION_BOUNDS,
+            ),
+            missed: counter(
+                "heartprobe_pings_missed_total",
+                "Pings whose pong did not come within the timeout.",
             ),
             unsent: counter(
                 "heartprobe_pings_unsent_total",
