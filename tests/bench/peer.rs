@@ -1,6 +1,6 @@
 //! The peer: Debian's `fping`, which pings by ICMP.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fmt::Write as _, fs, process::Command, time::Duration};
 
 use heartprobe_tests::process::{Process, poll};
 
@@ -17,10 +17,10 @@ const MOST: usize = 65_000;
 pub fn fping(fleet: &Fleet, targets: usize, window: Duration) -> Line {
     let targets = targets.min(MOST);
     let list = tempfile::NamedTempFile::new().expect("room for a list");
-    let text: String = hosts()
-        .take(targets)
-        .map(|host| format!("{host}\n"))
-        .collect();
+    let mut text = String::new();
+    for host in hosts().take(targets) {
+        let _ = writeln!(text, "{host}");
+    }
     fs::write(list.path(), text).expect("room for a list");
     // Its own pace between two pings, so that a round fills the second and no burst overruns its buffer.
     let pace = format!("{:.4}", 900.0 / targets as f64);

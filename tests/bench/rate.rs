@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
-use heartprobe_tests::{daemon::Daemon, metrics::Scrape};
+use heartprobe_tests::daemon::Daemon;
 
 use crate::{
     Plan,
