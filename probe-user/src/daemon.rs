@@ -133,7 +133,8 @@ impl Daemon {
                 "no keys in the configuration: pings and pongs carry the all-zero key, which anybody can forge"
             );
         }
-        daemon.change_fleet(fleet)?;
+        let fleet = daemon.renumbered(fleet)?;
+        daemon.probe(fleet)?;
         daemon.monitor.vitals.reloaded(true);
         tracing::info!(
             "probing {} targets in {} groups",
@@ -233,16 +234,19 @@ impl Daemon {
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
         found?;
+        let fleet = self.renumbered(fleet)?;
+        // The kernel's receiver first: it has to know a key before a ping is signed with it.
         self.monitor.settings.keys = keys;
+        self.probe(fleet)?;
         self.monitor.prober().order(Order::Keys(keys));
-        self.change_fleet(fleet)
+        Ok(())
     }
 
-    /// Goes over to a newly configured fleet.
-    fn change_fleet(&mut self, fleet: Fleet) -> anyhow::Result<()> {
+    /// A newly configured fleet with the numbers of the one before, if there is room for it.
+    fn renumbered(&self, fleet: Fleet) -> anyhow::Result<Fleet> {
         let fleet = renumber(fleet, &self.fleet);
         self.room.check(&fleet)?;
-        self.probe(fleet)
+        Ok(fleet)
     }
 
     fn probe(&mut self, fleet: Fleet) -> anyhow::Result<()> {

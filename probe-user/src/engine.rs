@@ -117,6 +117,10 @@ impl SocketEngine {
     /// Opens the target's next ping and puts it into the outbox of its family; `false` if there is no such socket.
     pub fn stage(&mut self, target: u32, row: &Row, settings: &Settings) -> bool {
         let (address, port) = row.address();
+        if port == 0 {
+            // A name that has not been resolved: there is nowhere to send to.
+            return false;
+        }
         let to = SocketAddr::new(address.ip(), port);
         let channel = self
             .channels

@@ -246,8 +246,13 @@ impl<'net> Daemon<'net> {
 
     /// Replaces its configuration and tells it to read it.
     pub fn reload(&self, config: &str) {
-        fs::write(self.folder.path().join("heartprobe.yml"), config).expect("the folder is ours");
+        self.configure(config);
         self.signal(Signal::HUP);
+    }
+
+    /// Replaces its configuration, and does not tell it.
+    pub fn configure(&self, config: &str) {
+        fs::write(self.folder.path().join("heartprobe.yml"), config).expect("the folder is ours");
     }
 
     /// Sends it a signal.

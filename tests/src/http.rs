@@ -1,4 +1,4 @@
-//! The least HTTP client that the tests need: GET over a connection opened inside a namespace.
+//! The least HTTP client that the tests need: requests without a body over a connection opened inside a namespace.
 
 use std::{
     io::{self, Read, Write},
@@ -24,10 +24,27 @@ pub struct Response {
 
 /// Asks the server at `at` inside `namespace` for `path`.
 pub fn get(namespace: &Namespace, at: SocketAddr, path: &str) -> io::Result<Response> {
+    request("GET", namespace, at, path)
+}
+
+/// Posts nothing to `path`.
+pub fn post(namespace: &Namespace, at: SocketAddr, path: &str) -> io::Result<Response> {
+    request("POST", namespace, at, path)
+}
+
+fn request(
+    method: &str,
+    namespace: &Namespace,
+    at: SocketAddr,
+    path: &str,
+) -> io::Result<Response> {
     let mut stream = namespace.enter(|| TcpStream::connect_timeout(&at, TIMEOUT))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     // Version 1.0: the server closes when it is done, and sends no chunks.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: {at}\r\nContent-Length: 0\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     parse(&answer).ok_or_else(|| io::Error::other(format!("not an HTTP answer: {answer:.80}")))

@@ -79,15 +79,24 @@ impl Net {
             side.ip(&format!("link set {WIRE} up"));
         }
         // Now that both ends are up: an IPv6 address given before answers nobody for the first second.
-        for (side, host) in [(monitor, 1), (fleet, 2)] {
-            side.ip(&format!("addr add 198.18.0.{host}/24 dev {WIRE}"));
-            side.ip(&format!("addr add 2001:db8::{host}/64 dev {WIRE} nodad"));
-        }
+        monitor.ip(&format!("addr add 198.18.0.1/24 dev {WIRE}"));
+        fleet.ip(&format!("addr add 198.18.0.2/24 dev {WIRE}"));
+        fleet.ip(&format!("addr add 2001:db8::2/64 dev {WIRE} nodad"));
+        self.route();
+    }
+
+    /// Gives the monitor its way to the fleet, which it loses when its end of the wire goes down.
+    pub fn route(&self) {
+        // With IPv6 the address is lost, too.
+        self.monitor
+            .ip(&format!("addr replace 2001:db8::1/64 dev {WIRE} nodad"));
         for prefix in ["198.19.0.0/16", "198.18.64.0/18"] {
-            monitor.ip(&format!("route add {prefix} via 198.18.0.2"));
+            self.monitor
+                .ip(&format!("route replace {prefix} via 198.18.0.2"));
         }
         for prefix in ["2001:db8:1::/48", "2001:db8:2::/48"] {
-            monitor.ip(&format!("-6 route add {prefix} via 2001:db8::2"));
+            self.monitor
+                .ip(&format!("-6 route replace {prefix} via 2001:db8::2"));
         }
     }
 

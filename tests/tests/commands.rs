@@ -160,7 +160,8 @@ fn keys_rotate_without_a_gap() {
     daemon.holds(HOST, State::Up, 6);
     daemon.reload(&with("current: new"));
     daemon.holds(HOST, State::Up, 6);
-    assert_eq!(daemon.scrape().missed(HOST), Some(0));
+    let scrape = daemon.scrape();
+    assert_eq!((scrape.missed(HOST), scrape.fate("forged")), (Some(0), 0));
 }
 
 #[test]

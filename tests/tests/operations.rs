@@ -1,15 +1,19 @@
 //! The daemon in an operator's hands: started wrong, stopped, killed, reloaded, its network taken away.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
 use heartprobe_tests::{
     behaviour::{silent, slow},
     bpf::{programs_on_wire, xdp_mode},
-    config::{LATE, after, fleet},
-    daemon::{Daemon, State, heartprobe},
+    config::{INTERVAL, LATE, after, fleet},
+    daemon::{Daemon, State, folder, heartprobe},
+    http,
+    metrics::Scrape,
     net::{Net, WIRE},
     peer::Host,
     process::{Process, poll},
@@ -182,6 +186,106 @@ fn when_its_interface_goes_nothing_is_held_dead_and_when_it_comes_back_all_is_as
 }
 
 #[test]
+fn while_its_link_is_down_nothing_is_held_dead() {
+    require_root!();
+    let net = Net::new();
+    let _host = Host::start(&net.fleet, HOST);
+    // Its own end set down, or the far end, which leaves it without a carrier and with its routes.
+    for side in [&net.monitor, &net.fleet] {
+        let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
+        daemon.until_state(HOST, State::Up);
+        side.ip(&format!("link set {WIRE} down"));
+        daemon.until_state(HOST, State::Unknown);
+        daemon.until_logged("hp0: down");
+        let scrape = daemon.holds(HOST, State::Unknown, 0);
+        let wrong = scrape.changes_to("critical") + scrape.changes_to("dead");
+        assert_eq!(wrong, 0, "{}", daemon.log());
+        side.ip(&format!("link set {WIRE} up"));
+        net.route();
+        daemon.until_state(HOST, State::Up);
+        assert_eq!(daemon.lines_with("hp0: down").len(), 1, "{}", daemon.log());
+    }
+}
+
+#[test]
+fn a_monitor_that_stalled_holds_nobody_dead_for_it() {
+    require_root!();
+    let net = Net::new();
+    let _hosts = [HOST, "198.19.0.2"].map(|host| Host::start(&net.fleet, host));
+    for xdp in ["auto", "off"] {
+        let config = format!("xdp: {xdp}\n{}", fleet(&[HOST, "198.19.0.2"]));
+        let daemon = Daemon::run(&net.monitor, &config);
+        daemon.until_state(HOST, State::Up);
+        let before = daemon.until_state("198.19.0.2", State::Up);
+        for _ in 0..5 {
+            daemon.signal(Signal::STOP);
+            // The stall itself, of some intervals and timeouts; nothing is waited for here.
+            thread::sleep(INTERVAL * 3);
+            daemon.signal(Signal::CONT);
+            let scrape = daemon.holds(HOST, State::Up, 2);
+            assert_eq!(scrape.changes(), before.changes(), "{}", daemon.log());
+        }
+    }
+}
+
+#[test]
+fn two_monitors_on_one_box_do_not_disturb_each_other() {
+    require_root!();
+    let net = Net::new();
+    let _host = Host::start(&net.fleet, HOST);
+    let first = Daemon::run(&net.monitor, &fleet(&[HOST]));
+    first.until_state(HOST, State::Up);
+    let web = SocketAddr::from(([127, 0, 0, 1], 9863));
+    let folder = folder();
+    let file = folder.path().join("second.yml");
+    fs::write(&file, fleet(&[HOST])).unwrap();
+    let mut command = heartprobe();
+    command
+        .args([
+            "run",
+            "--web.listen-address",
+            &web.to_string(),
+            "--config.file",
+        ])
+        .arg(&file);
+    let second = Process::start(&net.monitor, &mut command);
+
+    let up = poll(after(4), || {
+        let page = http::get(&net.monitor, web, "/metrics").ok()?;
+        (Scrape::parse(&page.body).state(HOST) == Some(State::Up)).then_some(())
+    });
+    assert!(up.is_some(), "{}", second.stderr());
+    assert!(
+        second.stderr().contains("another XDP program"),
+        "{}",
+        second.stderr()
+    );
+    let scrape = first.holds(HOST, State::Up, 3);
+    for fate in ["stale", "forged", "malformed"] {
+        assert_eq!(scrape.fate(fate), 0, "{fate}");
+    }
+}
+
+#[test]
+fn names_are_looked_up_and_one_that_dns_does_not_answer_for_keeps_nobody_waiting() {
+    require_root!();
+    let net = Net::new();
+    let _local = Host::start(&net.monitor, "127.0.0.1");
+    // The namespace reaches no DNS server.
+    let daemon = Daemon::run(&net.monitor, &fleet(&["localhost", "web.example.org"]));
+    daemon.until_state("localhost", State::Up);
+    let scrape = daemon.holds("localhost", State::Up, 3);
+    assert_eq!(scrape.changes_to("dead"), 0, "{}", daemon.log());
+    assert_eq!(scrape.pings("web.example.org").unwrap_or(0), 0);
+    assert_eq!(
+        daemon.lines_with("DNS does not answer").len(),
+        1,
+        "{}",
+        daemon.log()
+    );
+}
+
+#[test]
 fn a_target_without_a_route_is_unknown_and_said_so_once() {
     require_root!();
     let net = Net::new();
@@ -267,6 +371,55 @@ fn a_reload_of_a_bad_file_changes_nothing_and_says_where_it_is_bad() {
     daemon.holds(HOST, State::Up, 3);
     host.now(silent());
     daemon.until_state(HOST, State::Dead);
+}
+
+#[test]
+fn a_reload_can_be_asked_for_on_its_page_and_tells_whether_it_was_done() {
+    require_root!();
+    let net = Net::new();
+    let _hosts = [HOST, "198.19.0.2"].map(|host| Host::start(&net.fleet, host));
+    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
+    let reload = || http::post(&net.monitor, Daemon::web(), "/-/reload").unwrap();
+
+    daemon.configure(&fleet(&[HOST, "198.19.0.2"]));
+    assert_eq!(reload().status, 200);
+    daemon.until_state("198.19.0.2", State::Up);
+
+    daemon.configure("groups: [{name: test, targets: [300.1.1.1]}]");
+    let refused = reload();
+    assert_eq!(refused.status, 500);
+    assert!(
+        refused.body.contains("heartprobe.yml:1:"),
+        "{}",
+        refused.body
+    );
+    daemon.until_state("198.19.0.2", State::Up);
+}
+
+#[test]
+fn a_reload_that_there_is_no_room_for_changes_nothing_not_even_the_keys() {
+    require_root!();
+    let net = Net::new();
+    let _host = Host::start(&net.fleet, HOST);
+    let folder = folder();
+    fs::write(
+        folder.path().join("key"),
+        "000102030405060708090a0b0c0d0e0f\n",
+    )
+    .unwrap();
+    let daemon = Daemon::run_in(
+        folder,
+        &net.monitor,
+        &format!("xdp: off\n{}", fleet(&[HOST])),
+    );
+    daemon.until_state(HOST, State::Up);
+    daemon.reload(&format!(
+        "xdp: off\nkeys: {{current: key}}\n{}",
+        fleet(&[HOST, "198.19.64.0/18"])
+    ));
+    daemon.until_logged("nothing changed");
+    let scrape = daemon.holds(HOST, State::Up, 4);
+    assert_eq!(scrape.missed(HOST), Some(0));
 }
 
 #[test]

@@ -85,10 +85,10 @@ impl Receivers {
             kernel.detach(name);
         }
         for name in unused {
-            let said = if network.links.iter().any(|link| link.name == name) {
-                "no target is reached through it any more"
-            } else {
-                "gone: the targets behind it are unknown until it is back"
+            let said = match network.links.iter().find(|link| link.name == name) {
+                None => "gone: the targets behind it are unknown until it is back",
+                Some(link) if !link.works => DOWN,
+                Some(_) => "no target is reached through it any more",
             };
             self.tell(&name, said.to_owned());
         }
