@@ -297,8 +297,9 @@ fn complain_of_send(errno: i32, error: &io::Error, to: Option<SocketAddr>, times
         libc::ENETUNREACH | libc::EHOSTUNREACH => "this box has no route there",
         libc::ENETDOWN | libc::ENODEV => "the interface is down",
         libc::EPERM | libc::EACCES => "a firewall on this box rejects pings",
-        libc::EAGAIN | libc::ENOBUFS => {
-            "the socket's or the interface's queue is full; raise net.core.wmem_max or the interface's txqueuelen"
+        libc::EAGAIN => "the socket's buffer is full; raise net.core.wmem_max",
+        libc::ENOBUFS => {
+            "the interface's queue is full or it has no carrier; look at ip -s link, raise its txqueuelen"
         }
         libc::EMSGSIZE => "the interface's MTU is below 92 bytes",
         libc::EINVAL => "not an address that can be pinged",

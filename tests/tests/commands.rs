@@ -31,6 +31,12 @@ fn start(namespace: &Namespace, arguments: &[&str]) -> Process {
     Process::start(namespace, heartprobe().args(arguments))
 }
 
+/// Waits until a process has logged this.
+fn until_said(process: &Process, text: &str) {
+    let said = || process.stderr().contains(text).then_some(());
+    poll(SLACK * 3, said).unwrap_or_else(|| panic!("not said: {text}\n{}", process.stderr()));
+}
+
 /// Makes a key file in the folder, and returns the key in it.
 fn keygen(file: &Path) -> Key {
     let made = run(&["keygen"]);
@@ -69,12 +75,8 @@ fn a_reflector_in_the_kernel_answers_a_whole_prefix() {
     require_root!();
     let net = Net::new();
     let mut reflector = start(&net.fleet, &["reflect", "--xdp", WIRE]);
-    poll(SLACK * 3, || xdp_mode(&net.fleet)).expect("XDP is attached on the fleet's side");
-    assert!(
-        reflector.stderr().contains("XDP generic"),
-        "{}",
-        reflector.stderr()
-    );
+    until_said(&reflector, "the kernel answers on hp0, XDP generic");
+    assert_eq!(xdp_mode(&net.fleet).as_deref(), Some("generic"));
     // For sockets the pongs' checksums have to be right, too.
     for xdp in ["auto", "off"] {
         a_whole_prefix_is_up(&net, xdp);
@@ -95,18 +97,14 @@ fn a_reflector_in_the_driver_answers_a_whole_prefix() {
     let net = Net::new();
     let native = ["reflect", "--xdp", WIRE, "--xdp-mode", "native"];
     let reflector = start(&net.fleet, &native);
-    poll(SLACK * 3, || xdp_mode(&net.fleet)).expect("XDP is attached on the fleet's side");
-    assert!(
-        reflector.stderr().contains("XDP native"),
-        "{}",
-        reflector.stderr()
-    );
+    until_said(&reflector, "the kernel answers on hp0, XDP native");
+    assert_eq!(xdp_mode(&net.fleet).as_deref(), Some("native"));
     a_whole_prefix_is_up(&net, "auto");
 
     // A veth delivers what XDP sent natively at its other end only where an XDP program is: another reflector, which lets
     // pongs pass.
-    let _passing = start(&net.monitor, &native);
-    poll(SLACK * 3, || xdp_mode(&net.monitor)).expect("XDP is attached on the monitor's side");
+    let passing = start(&net.monitor, &native);
+    until_said(&passing, "the kernel answers on hp0, XDP native");
     a_whole_prefix_is_up(&net, "off");
 }
 

@@ -75,7 +75,7 @@ fn a_host_that_dies_is_critical_then_dead_and_up_again_when_it_recovers() {
     host.now(silent());
     let death = Instant::now();
     let critical = daemon.until_state(HOST, State::Critical);
-    assert_eq!(critical.missed(HOST), Some(2));
+    assert!(critical.missed(HOST) >= Some(2));
     assert_eq!(
         critical.metric("heartprobe_target_up", &[("target", HOST)]),
         Some(0.0)
