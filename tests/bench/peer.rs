@@ -10,28 +10,41 @@ use crate::{
     rate::Line,
 };
 
-/// fping tells pings apart by 16 bits.
+/// fping tells pings apart by 16 bits, and uses a number again after 10 s only: it ends with an error if it runs out.
 const MOST: usize = 65_000;
+const MOST_RATE: usize = 6_000;
 
-/// Pings as many of the fleet as it can for `window`, once a second each.
+/// Pings as many of the fleet as it can for about `window`, once a second each, or as often as it can.
 pub fn fping(fleet: &Fleet, targets: usize, window: Duration) -> Line {
     let targets = targets.min(MOST);
+    let period = 1.0_f64.max(targets as f64 / MOST_RATE as f64);
+    let rounds = (window.as_secs_f64() / period).ceil().max(2.0);
     let list = tempfile::NamedTempFile::new().expect("room for a list");
     let mut text = String::new();
     for host in hosts().take(targets) {
         let _ = writeln!(text, "{host}");
     }
     fs::write(list.path(), text).expect("room for a list");
-    // Its own pace between two pings, so that a round fills the second and no burst overruns its buffer.
-    let pace = format!("{:.4}", 900.0 / targets as f64);
-    let rounds = window.as_secs().to_string();
+    // Its own pace between two pings, so that a round fills the period and no burst overruns its buffer.
+    let pace = format!("{:.4}", 900.0 * period / targets as f64);
+    let [milliseconds, rounds] = [period * 1e3, rounds].map(|number| format!("{number:.0}"));
     let mut command = Command::new("fping");
-    command.args(["-q", "-p", "1000", "-t", "900", "-i", &pace, "-c", &rounds]);
+    command.args([
+        "-q",
+        "-p",
+        &milliseconds,
+        "-t",
+        "900",
+        "-i",
+        &pace,
+        "-c",
+        &rounds,
+    ]);
     command.arg("-f").arg(list.path());
     let machine = Machine::now();
     let mut process = Process::start(&fleet.net.monitor, &mut command);
     let mut own = Cost::default();
-    let ended = poll(window * 10, || {
+    let ended = poll(window * 10 + Duration::from_secs(60), || {
         own = cost::of_process(process.id()).unwrap_or(own);
         process.ended()
     });
@@ -49,16 +62,17 @@ pub fn fping(fleet: &Fleet, targets: usize, window: Duration) -> Line {
         .fold((0.0, 0.0), |(sent, received), (s, r)| {
             (sent + s, received + r)
         });
-    let what = if targets == MOST {
-        "fping, as many as it takes"
+    let what = if period > 1.0 {
+        format!("fping, each {period:.1} s: the most it can")
     } else {
-        "fping"
+        "fping".to_owned()
     };
     Line {
-        what: what.into(),
+        what,
         targets,
         pings: sent,
         lost: sent - received,
+        unsent: 0.0,
         own: own.all(),
         user: own.user,
         machine,

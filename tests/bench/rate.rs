@@ -23,6 +23,8 @@ pub struct Line {
     /// Pings sent in the window, and those of them that were not answered.
     pub pings: f64,
     pub lost: f64,
+    /// Pings that were due and not sent.
+    pub unsent: f64,
     /// Processor seconds of the program, those of them in user space, and of the whole machine.
     pub own: f64,
     pub user: f64,
@@ -48,6 +50,7 @@ pub fn run(plan: &Plan) {
         "targets",
         "pings/s",
         "lost",
+        "unsent",
         "CPU µs/ping",
         "of it user",
         "machine µs/ping",
@@ -61,6 +64,7 @@ pub fn run(plan: &Plan) {
             line.targets.to_string(),
             format!("{:.0}", line.pings / line.seconds),
             format!("{:.0}", line.lost),
+            format!("{:.0}", line.unsent),
             each(line.own),
             each(line.user),
             each(line.machine),
@@ -89,7 +93,8 @@ fn heartprobe(fleet: &Fleet, targets: usize, receive: Receive, window: Duration)
         what: format!("heartprobe, {}", receive.name()),
         targets,
         pings: after.pings - before.pings,
-        lost: after.lost,
+        lost: after.lost - before.lost,
+        unsent: after.unsent - before.unsent,
         own: own.all(),
         user: own.user,
         machine,
@@ -102,6 +107,7 @@ fn heartprobe(fleet: &Fleet, targets: usize, receive: Receive, window: Duration)
 struct Counts {
     pings: f64,
     lost: f64,
+    unsent: f64,
     lag: String,
 }
 
@@ -116,7 +122,8 @@ impl Counts {
         };
         Self {
             pings: all("heartprobe_target_pings_total"),
-            lost: all("heartprobe_pings_missed_total") + all("heartprobe_pings_unsent_total"),
+            lost: all("heartprobe_pings_missed_total"),
+            unsent: all("heartprobe_pings_unsent_total"),
             lag: quantile(&scrape, "heartprobe_ping_lag_seconds", &[], 0.99),
         }
     }
