@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -28,12 +29,16 @@ pub enum KeyError {
     },
 }
 
-/// Reads a key file: 32 hex digits, white space around them allowed.
+/// Reads a key file: 32 hex digits, white space around them allowed. Warns of one that others on this box can read.
 pub fn read(path: &Path) -> Result<Key, KeyError> {
     let text = fs::read(path).map_err(|cause| KeyError::Unreadable {
         path: path.to_owned(),
         cause,
     })?;
+    if fs::metadata(path).is_ok_and(|file| file.mode() & 0o077 != 0) {
+        let path = path.display();
+        tracing::warn!("{path}: others on this box can read the key; chmod 600 {path}");
+    }
     parse(text.trim_ascii())
         .map(Key::from_bytes)
         .map_err(|found| KeyError::NoKey {

@@ -1,7 +1,10 @@
 //! `heartprobe keygen`.
 
 use std::{
-    fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf,
+    fs::{OpenOptions, Permissions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -52,6 +55,9 @@ impl Args {
                 path.display()
             )
         })?;
+        // A file that was there keeps its mode, which may have been for others to read.
+        file.set_permissions(Permissions::from_mode(0o600))
+            .with_context(|| format!("making {} readable by its owner alone", path.display()))?;
         file.write_all(text.as_bytes())
             .with_context(|| format!("writing {}", path.display()))?;
         Ok(ExitCode::SUCCESS)
