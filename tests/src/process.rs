@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,7 @@ pub struct Process {
     child: Child,
     stdout: Lines,
     stderr: Lines,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What a process has printed so far.
@@ -37,12 +38,16 @@ impl Process {
         let mut child = namespace
             .enter(|| command.spawn())
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = Lines::of(child.stdout.take());
-        let stderr = Lines::of(child.stderr.take());
+        let [stdout, stderr] = [Lines::default(), Lines::default()];
+        let readers = [
+            child.stdout.take().map(|pipe| stdout.follow(pipe)),
+            child.stderr.take().map(|pipe| stderr.follow(pipe)),
+        ];
         Self {
             child,
             stdout,
             stderr,
+            readers: readers.into_iter().flatten().collect(),
         }
     }
 
@@ -68,9 +73,14 @@ impl Process {
             .expect("the process is a child of this one, and not waited for yet");
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has; all that it printed has been read then.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
+        let status = self.child.try_wait().expect("a child can be waited for")?;
+        for reader in self.readers.drain(..) {
+            // Its panic has been printed already.
+            let _ = reader.join();
+        }
+        Some(status)
     }
 
     /// Waits for its end; panics with its output if it has not come in time.
@@ -95,10 +105,8 @@ impl Drop for Process {
 
 impl Lines {
     /// Reads along on a thread of its own, so that the process never blocks on a full pipe.
-    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let lines = Self::default();
-        let Some(pipe) = pipe else { return lines };
-        let to = lines.clone();
+    fn follow(&self, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
+        let to = self.clone();
         thread::spawn(move || {
             let mut from = BufReader::new(pipe);
             let mut line = Vec::new();
@@ -110,8 +118,7 @@ impl Lines {
                 to.push_str(&String::from_utf8_lossy(&line));
                 line.clear();
             }
-        });
-        lines
+        })
     }
 
     fn so_far(&self) -> String {
