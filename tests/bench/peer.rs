@@ -44,7 +44,7 @@ pub fn fping(fleet: &Fleet, targets: usize, window: Duration) -> Line {
     let machine = Machine::now();
     let mut process = Process::start(&fleet.net.monitor, &mut command);
     let mut own = Cost::default();
-    let ended = poll(window * 10 + Duration::from_secs(60), || {
+    let ended = poll(window * 10 + Duration::from_mins(1), || {
         own = cost::of_process(process.id()).unwrap_or(own);
         process.ended()
     });
