@@ -230,6 +230,9 @@ impl Daemon {
         let config = config::load(&self.path)?;
         let mut names = self.names.take().map_or_else(Names::new, Ok)?;
         let found = look_up_all(&config, &self.path, &mut names).await;
+        if found.is_err() {
+            names.set(self.fleet.host_names());
+        }
         let keys = config.keys;
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);

@@ -77,6 +77,15 @@ pub struct Departure {
     pub left: bool,
 }
 
+/// How far the sockets have been heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Every pong that the kernel received before this has been read, ns of the monotonic clock.
+    pub until: u64,
+    /// If the kernel had to drop some because a buffer was full: since when, at the earliest.
+    pub lost_since: Option<u64>,
+}
+
 impl SocketEngine {
     /// Opens the sockets, on ports that the kernel chooses.
     ///
@@ -174,34 +183,39 @@ impl SocketEngine {
         }
     }
 
-    /// Reads the pongs that wait and records them. If the kernel had to drop some because the buffer was full: since
-    /// when (ns of the monotonic clock).
+    /// Reads the pongs that wait and records them, as far as one turn of the loop has time for.
     pub fn drain(
         &mut self,
         rows: &[Row],
         classes: &[Class],
         settings: &Settings,
-    ) -> io::Result<Option<u64>> {
-        let since = self.drained_at;
-        let mut overflow = None;
+    ) -> io::Result<Heard> {
+        let mut heard = Heard {
+            until: u64::MAX,
+            lost_since: None,
+        };
         for channel in &mut self.channels {
+            let mut until = clock::monotonic();
             for _ in 0..MOST_READS {
-                let count = channel.socket.receive(&mut self.inbox);
+                let begin = clock::monotonic();
                 // A pending ICMP error is also given to whoever reads next; it is told by the queue below.
-                let count = count.unwrap_or(0);
+                let count = channel.socket.receive(&mut self.inbox).unwrap_or(0);
                 for datagram in self.inbox.datagrams() {
                     receive(&datagram, rows, classes, settings, &self.tally);
+                    until = datagram.received;
                     let dropped = datagram.dropped.wrapping_sub(channel.dropped);
                     if dropped > 0 {
                         channel.dropped = datagram.dropped;
                         self.vitals.overflows.inc_by(dropped.into());
-                        overflow = Some(since);
+                        heard.lost_since = Some(self.drained_at);
                     }
                 }
                 if count < BATCH {
+                    until = begin;
                     break;
                 }
             }
+            heard.until = heard.until.min(until);
             for _ in 0..BATCH {
                 let Some(rejection) = channel.socket.next_rejection()? else {
                     break;
@@ -214,18 +228,20 @@ impl SocketEngine {
             }
         }
         self.drained_at = clock::monotonic();
-        if overflow.is_some()
-            && self
-                .complaints
-                .count(Complaint::Overflow, self.drained_at)
-                .is_some()
-        {
+        if heard.lost_since.is_some() {
+            self.complain_of_overflow();
+        }
+        Ok(heard)
+    }
+
+    fn complain_of_overflow(&mut self) {
+        let told = self.complaints.count(Complaint::Overflow, self.drained_at);
+        if told.is_some() {
             tracing::warn!(
                 "pongs were lost on this box because the socket's buffer was full; their pings are not held against the \
                  targets. Raise net.core.rmem_max, or run with CAP_NET_ADMIN so that the kernel receives"
             );
         }
-        Ok(overflow)
     }
 
     /// Waits until `moment` (ns of the monotonic clock), or until there is something to do before.

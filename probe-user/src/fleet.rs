@@ -120,6 +120,11 @@ impl Fleet {
             .filter_map(|(number, target)| Some((number as u32, target.as_ref()?)))
     }
 
+    /// The DNS names of its targets.
+    pub fn host_names(&self) -> impl Iterator<Item = &str> {
+        self.targets.iter().flatten().filter_map(Target::host_name)
+    }
+
     /// The same fleet, with every named target at the address that its name has now.
     pub fn at_addresses(&self, resolve: impl Fn(&str) -> Option<IpAddr>) -> Self {
         let mut fleet = Self {

@@ -148,10 +148,11 @@ impl Prober {
                 }
             }
             let rows = self.live.table.rows();
-            if let Some(from) = self.engine.drain(rows, &self.classes, &self.settings)? {
+            let heard = self.engine.drain(rows, &self.classes, &self.settings)?;
+            if let Some(from) = heard.lost_since {
                 self.outages.lost_pongs(from, clock::monotonic());
             }
-            self.evaluate(clock::monotonic());
+            self.evaluate(heard.until);
             self.ping(&mut due);
             self.vitals.set_fit(!self.outages.last());
             self.engine.wait(self.next_turn())?;
@@ -221,12 +222,15 @@ impl Prober {
         self.live.fleet.store(fleet);
     }
 
-    /// Judges every ping whose timeout has ended.
-    fn evaluate(&mut self, now: u64) {
-        if self.flights.next_end().is_none_or(|end| end + GRACE > now) {
+    /// Judges every ping whose timeout ended before `heard`, until when all pongs have been read: where more pongs wait than
+    /// one turn reads, verdicts wait with them.
+    fn evaluate(&mut self, heard: u64) {
+        let heard = heard.saturating_sub(GRACE);
+        if self.flights.next_end().is_none_or(|end| end > heard) {
             return;
         }
-        while let Some(flight) = self.flights.pop_ended(now - GRACE) {
+        let now = clock::monotonic();
+        while let Some(flight) = self.flights.pop_ended(heard) {
             let row = &self.live.table.rows()[flight.target as usize];
             // The number may have been given to another target meanwhile, whose ping this is not.
             if !row.is_open(flight.seq) {

@@ -50,6 +50,8 @@ pub struct Names {
 #[derive(Debug)]
 struct Name {
     address: Option<IpAddr>,
+    /// Why the last look-up gave none.
+    failure: Option<Unresolved>,
     /// When to look it up (again).
     due: Instant,
 }
@@ -78,8 +80,14 @@ impl Names {
         let due = Instant::now();
         self.known = names
             .map(|name| {
-                let known = before.remove(name).unwrap_or(Name { address: None, due });
-                (name.into(), known)
+                let name = name.to_ascii_lowercase().into_boxed_str();
+                let new = Name {
+                    address: None,
+                    failure: None,
+                    due,
+                };
+                let known = before.remove(&name).unwrap_or(new);
+                (name, known)
             })
             .collect();
     }
@@ -120,7 +128,8 @@ impl Names {
         self.known.values().map(|name| name.due).min()
     }
 
-    /// Looks up every name that is due. Tells whether any address changed, and which names gave none.
+    /// Looks up every name that is due. Tells whether any address changed, and which names newly gave none: what goes on
+    /// failing for the same reason is told once.
     pub async fn refresh(&mut self) -> (bool, Vec<(Box<str>, Unresolved)>) {
         let now = Instant::now();
         let due: Vec<Box<str>> = self
@@ -164,6 +173,7 @@ impl Name {
     fn take(&mut self, answer: Answer, now: Instant) -> Result<(), Unresolved> {
         match answer {
             Ok((addresses, valid_until)) => {
+                self.failure = None;
                 let left = valid_until.saturating_duration_since(now);
                 self.due = now + left.clamp(SHORTEST, LONGEST);
                 self.address = choose(self.address, &addresses);
@@ -171,6 +181,10 @@ impl Name {
             }
             Err(failure) => {
                 self.due = now + RETRY;
+                if self.failure.as_ref() == Some(&failure) {
+                    return Ok(());
+                }
+                self.failure = Some(failure.clone());
                 Err(failure)
             }
         }
@@ -231,6 +245,7 @@ mod tests {
         let now = Instant::now();
         let mut name = Name {
             address: None,
+            failure: None,
             due: now,
         };
         let found = ips(&["192.0.2.1"]);
@@ -243,6 +258,10 @@ mod tests {
         name.take(Ok((found.clone(), now)), now).unwrap();
         assert_eq!(name.due, now + SHORTEST);
         assert!(name.take(Err(Unresolved::NoSuchName), now).is_err());
+        assert!(
+            name.take(Err(Unresolved::NoSuchName), now).is_ok(),
+            "told once"
+        );
         assert_eq!((name.address, name.due), (Some(found[0]), now + RETRY));
     }
 
