@@ -278,9 +278,10 @@ impl Daemon {
             }
         }
         used.sort_unstable();
-        self.monitor
-            .prober()
-            .order(Order::Links(network.links.clone()));
+        let links = used
+            .iter()
+            .filter_map(|&index| network.link(index).cloned());
+        self.monitor.prober().order(Order::Links(links.collect()));
         self.monitor
             .vitals
             .set_engines(self.receivers.follow(&network, &used));

@@ -37,6 +37,18 @@ pub struct Link {
     pub loopback: bool,
 }
 
+impl Link {
+    /// The loopback interface, which has the number 1 in every network namespace.
+    pub fn loopback() -> Self {
+        Self {
+            index: 1,
+            name: "lo".into(),
+            works: true,
+            loopback: true,
+        }
+    }
+}
+
 /// Links and routes as of one moment.
 #[derive(Debug, Default)]
 pub struct Network {

@@ -53,7 +53,7 @@ pub enum Order {
     Fleet(Arc<Fleet>),
     /// Sign with the first key, accept both.
     Keys([Key; 2]),
-    /// These are the box's links now.
+    /// These are the links that targets are reached through now.
     Links(Vec<Link>),
     /// End.
     Stop,
@@ -154,7 +154,8 @@ impl Prober {
             }
             self.evaluate(heard.until);
             self.ping(&mut due);
-            self.vitals.set_fit(!self.outages.last());
+            self.vitals
+                .set_fit(!self.links.is_empty() && !self.outages.last());
             self.engine.wait(self.next_turn())?;
         }
     }
@@ -178,12 +179,11 @@ impl Prober {
     }
 
     fn change_links(&mut self, links: Vec<Link>, now: u64) {
-        for gone in self
-            .links
-            .iter()
-            .filter(|old| links.iter().all(|new| new.index != old.index))
-        {
+        let is_old = |old: &&Link| links.iter().all(|new| new.index != old.index);
+        for gone in self.links.iter().filter(is_old) {
+            // Pings that left by it and are out yet cannot be answered; later ones do not leave by it.
             self.outages.set_link(gone.index, false, now);
+            self.outages.set_link(gone.index, true, now);
         }
         for link in &links {
             self.outages.set_link(link.index, link.works, now);

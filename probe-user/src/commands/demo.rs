@@ -12,6 +12,7 @@ use crate::{
     demo::{self, screen},
     metrics::{Engine, Exporter, Receive, Transmit},
     monitor::{self, Monitor},
+    network::Link,
     prober::Order,
     table::Table,
     tally::Source,
@@ -63,6 +64,7 @@ impl Args {
             receive: Receive::Socket,
         }]);
         monitor.vitals.reloaded(true);
+        monitor.prober().order(Order::Links(vec![Link::loopback()]));
         monitor.prober().order(Order::Fleet(fleet));
 
         let exporter = Arc::new(Exporter {
