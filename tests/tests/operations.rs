@@ -1,20 +1,18 @@
-//! The daemon in an operator's hands: started wrong, stopped, killed, reloaded, its network taken away.
+//! The daemon in an operator's hands: started wrong, stopped, killed, started twice.
 
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    thread,
     time::{Duration, Instant},
 };
 
 use heartprobe_tests::{
-    behaviour::{silent, slow},
     bpf::{programs_on_wire, xdp_mode},
-    config::{INTERVAL, LATE, after, fleet},
+    config::{after, fleet},
     daemon::{Daemon, State, folder, heartprobe},
     http,
     metrics::Scrape,
-    net::{Net, WIRE},
+    net::Net,
     peer::Host,
     process::{Process, poll},
     require_root,
@@ -144,91 +142,6 @@ fn a_web_port_that_is_taken_ends_it_with_one_clear_line() {
 }
 
 #[test]
-fn when_its_interface_goes_nothing_is_held_dead_and_when_it_comes_back_all_is_as_before() {
-    require_root!();
-    let net = Net::new();
-    let _hosts = [HOST, "2001:db8:1::1"].map(|host| Host::start(&net.fleet, host));
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST, "2001:db8:1::1"]));
-    daemon.until_state(HOST, State::Up);
-    daemon.until_state("2001:db8:1::1", State::Up);
-
-    net.unplug();
-    for host in [HOST, "2001:db8:1::1"] {
-        daemon.until_state(host, State::Unknown);
-        daemon.holds(host, State::Unknown, 0);
-    }
-    let gone = daemon.until("ten pings could not be sent", after(10), |scrape| {
-        scrape.sum("heartprobe_send_errors_total", &[]) >= 10
-    });
-    assert_eq!(
-        gone.changes_to("dead"),
-        0,
-        "a ping that was not sent is not missed"
-    );
-    assert_eq!(
-        daemon
-            .lines_with(WIRE)
-            .iter()
-            .filter(|line| line.contains("gone"))
-            .count(),
-        1,
-        "{}",
-        daemon.log()
-    );
-
-    net.plug();
-    for host in [HOST, "2001:db8:1::1"] {
-        daemon.until_state(host, State::Up);
-    }
-    poll(after(4), || xdp_mode(&net.monitor))
-        .unwrap_or_else(|| panic!("XDP is not attached again\n{}", daemon.log()));
-    daemon.holds(HOST, State::Up, 3);
-}
-
-#[test]
-fn while_its_link_is_down_nothing_is_held_dead() {
-    require_root!();
-    let net = Net::new();
-    let _host = Host::start(&net.fleet, HOST);
-    // Its own end set down, or the far end, which leaves it without a carrier and with its routes.
-    for side in [&net.monitor, &net.fleet] {
-        let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
-        daemon.until_state(HOST, State::Up);
-        side.ip(&format!("link set {WIRE} down"));
-        daemon.until_state(HOST, State::Unknown);
-        daemon.until_logged("hp0: down");
-        let scrape = daemon.holds(HOST, State::Unknown, 0);
-        let wrong = scrape.changes_to("critical") + scrape.changes_to("dead");
-        assert_eq!(wrong, 0, "{}", daemon.log());
-        side.ip(&format!("link set {WIRE} up"));
-        net.route();
-        daemon.until_state(HOST, State::Up);
-        assert_eq!(daemon.lines_with("hp0: down").len(), 1, "{}", daemon.log());
-    }
-}
-
-#[test]
-fn a_monitor_that_stalled_holds_nobody_dead_for_it() {
-    require_root!();
-    let net = Net::new();
-    let _hosts = [HOST, "198.19.0.2"].map(|host| Host::start(&net.fleet, host));
-    for xdp in ["auto", "off"] {
-        let config = format!("xdp: {xdp}\n{}", fleet(&[HOST, "198.19.0.2"]));
-        let daemon = Daemon::run(&net.monitor, &config);
-        daemon.until_state(HOST, State::Up);
-        let before = daemon.until_state("198.19.0.2", State::Up);
-        for _ in 0..5 {
-            daemon.signal(Signal::STOP);
-            // The stall itself, of some intervals and timeouts; nothing is waited for here.
-            thread::sleep(INTERVAL * 3);
-            daemon.signal(Signal::CONT);
-            let scrape = daemon.holds(HOST, State::Up, 2);
-            assert_eq!(scrape.changes(), before.changes(), "{}", daemon.log());
-        }
-    }
-}
-
-#[test]
 fn two_monitors_on_one_box_do_not_disturb_each_other() {
     require_root!();
     let net = Net::new();
@@ -267,174 +180,6 @@ fn two_monitors_on_one_box_do_not_disturb_each_other() {
 }
 
 #[test]
-fn names_are_looked_up_and_one_that_dns_does_not_answer_for_keeps_nobody_waiting() {
-    require_root!();
-    let net = Net::new();
-    let _local = Host::start(&net.monitor, "127.0.0.1");
-    // The namespace reaches no DNS server.
-    let daemon = Daemon::run(&net.monitor, &fleet(&["localhost", "web.example.org"]));
-    daemon.until_state("localhost", State::Up);
-    let scrape = daemon.holds("localhost", State::Up, 3);
-    assert_eq!(scrape.changes_to("dead"), 0, "{}", daemon.log());
-    assert_eq!(scrape.pings("web.example.org").unwrap_or(0), 0);
-    assert_eq!(
-        daemon.lines_with("DNS does not answer").len(),
-        1,
-        "{}",
-        daemon.log()
-    );
-}
-
-#[test]
-fn a_target_without_a_route_is_unknown_and_said_so_once() {
-    require_root!();
-    let net = Net::new();
-    let _host = Host::start(&net.fleet, HOST);
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST, "203.0.113.1"]));
-    daemon.until_state("203.0.113.1", State::Unknown);
-    daemon.until_state(HOST, State::Up);
-    daemon.holds(HOST, State::Up, 8);
-    let scrape = daemon.holds("203.0.113.1", State::Unknown, 0);
-    assert_eq!(scrape.pings("203.0.113.1"), Some(0), "none could be sent");
-    assert_eq!(scrape.changes_to("dead"), 0);
-    let said = daemon.lines_with("cannot send to 203.0.113.1");
-    assert_eq!(said.len(), 1, "{}", daemon.log());
-    assert!(said[0].contains("route"), "{said:?}");
-}
-
-#[test]
-fn a_host_that_rejects_pings_is_dead_by_the_policy_and_said_so_once() {
-    require_root!();
-    let net = Net::new();
-    let _host = Host::start(&net.fleet, HOST);
-    // Addresses without a reflector: their kernel answers with an ICMP error.
-    let closed = ["198.19.0.2", "2001:db8:1::2"];
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST, closed[0], closed[1]]));
-    for target in closed {
-        daemon.until_state(target, State::Dead);
-        daemon.holds(target, State::Dead, 8);
-    }
-    // One line for all of them: a firewall before a thousand hosts is one piece of news.
-    let said = daemon.lines_with("are rejected");
-    assert_eq!(said.len(), 1, "{}", daemon.log());
-    assert!(
-        closed.iter().any(|target| said[0].contains(target)),
-        "{said:?}"
-    );
-    let scrape = daemon.holds(HOST, State::Up, 3);
-    let rejections = scrape.sum(
-        "heartprobe_rejections_total",
-        &[("reason", "port-unreachable")],
-    );
-    assert!(rejections >= 16, "{rejections}");
-    let unsent = scrape.count("heartprobe_pings_unsent_total", &[]);
-    assert_eq!(unsent, Some(0), "another host's rejection stops no ping");
-}
-
-#[test]
-fn a_reload_adds_and_removes_targets_and_keeps_the_rest_as_they_were() {
-    require_root!();
-    let net = Net::new();
-    let hosts = [HOST, "198.19.0.2", "198.19.0.3"];
-    let _fleet = hosts.map(|host| Host::start(&net.fleet, host));
-    let daemon = Daemon::run(&net.monitor, &fleet(&hosts[..2]));
-    daemon.until("the first has had six pongs", after(7), |scrape| {
-        scrape.pongs(HOST) >= Some(6)
-    });
-    let before = daemon.until_state("198.19.0.2", State::Up);
-
-    daemon.reload(&fleet(&[HOST, "198.19.0.3"]));
-    daemon.until_state("198.19.0.3", State::Up);
-    let scrape = daemon.holds(HOST, State::Up, 3);
-    assert_eq!(scrape.state("198.19.0.2"), None, "it is gone");
-    assert!(
-        scrape.pings(HOST) > before.pings(HOST),
-        "its counters went on"
-    );
-    assert_eq!(
-        scrape.changes_to("up"),
-        before.changes_to("up") + 1,
-        "only the new one changed"
-    );
-    assert_eq!(scrape.fate("forged"), 0);
-}
-
-#[test]
-fn a_reload_of_a_bad_file_changes_nothing_and_says_where_it_is_bad() {
-    require_root!();
-    let net = Net::new();
-    let host = Host::start(&net.fleet, HOST);
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
-    daemon.until_state(HOST, State::Up);
-    daemon.reload("groups:\n  - name: test\n    targts: [198.19.0.9]\n");
-    daemon.until_logged("heartprobe.yml:3:");
-    daemon.holds(HOST, State::Up, 3);
-    host.now(silent());
-    daemon.until_state(HOST, State::Dead);
-}
-
-#[test]
-fn a_reload_can_be_asked_for_on_its_page_and_tells_whether_it_was_done() {
-    require_root!();
-    let net = Net::new();
-    let _hosts = [HOST, "198.19.0.2"].map(|host| Host::start(&net.fleet, host));
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
-    let reload = || http::post(&net.monitor, Daemon::web(), "/-/reload").unwrap();
-
-    daemon.configure(&fleet(&[HOST, "198.19.0.2"]));
-    assert_eq!(reload().status, 200);
-    daemon.until_state("198.19.0.2", State::Up);
-
-    daemon.configure("groups: [{name: test, targets: [300.1.1.1]}]");
-    let refused = reload();
-    assert_eq!(refused.status, 500);
-    assert!(
-        refused.body.contains("heartprobe.yml:1:"),
-        "{}",
-        refused.body
-    );
-    daemon.until_state("198.19.0.2", State::Up);
-}
-
-#[test]
-fn a_reload_that_there_is_no_room_for_changes_nothing_not_even_the_keys() {
-    require_root!();
-    let net = Net::new();
-    let _host = Host::start(&net.fleet, HOST);
-    let folder = folder();
-    fs::write(
-        folder.path().join("key"),
-        "000102030405060708090a0b0c0d0e0f\n",
-    )
-    .unwrap();
-    let daemon = Daemon::run_in(
-        folder,
-        &net.monitor,
-        &format!("xdp: off\n{}", fleet(&[HOST])),
-    );
-    daemon.until_state(HOST, State::Up);
-    daemon.reload(&format!(
-        "xdp: off\nkeys: {{current: key}}\n{}",
-        fleet(&[HOST, "198.19.64.0/18"])
-    ));
-    daemon.until_logged("nothing changed");
-    let scrape = daemon.holds(HOST, State::Up, 4);
-    assert_eq!(scrape.missed(HOST), Some(0));
-}
-
-#[test]
-fn a_reload_changes_the_policy_of_a_target_that_stays() {
-    require_root!();
-    let net = Net::new();
-    let host = Host::start(&net.fleet, HOST);
-    host.now(slow(LATE));
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
-    daemon.until_state(HOST, State::Overloaded);
-    daemon.reload(&fleet(&[HOST]).replace("late_after: 80ms", "late_after: 190ms"));
-    daemon.until_state(HOST, State::Up);
-}
-
-#[test]
 fn an_unkeyed_fleet_is_told_of_at_start() {
     require_root!();
     let net = Net::new();
@@ -445,17 +190,4 @@ fn an_unkeyed_fleet_is_told_of_at_start() {
         "{}",
         daemon.log()
     );
-}
-
-#[test]
-fn a_full_send_buffer_stops_nothing() {
-    require_root!();
-    let net = Net::new();
-    let _host = Host::start(&net.fleet, HOST);
-    // Nobody answers ARP for 198.18.0.3 to 254: their pings wait in the neighbour queues until those, and the socket's
-    // buffer with them, are full.
-    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST, "198.18.0.128/25"]));
-    daemon.until_state(HOST, State::Up);
-    daemon.holds(HOST, State::Up, 12);
-    assert_eq!(daemon.scrape().changes_to("overloaded"), 0);
 }
