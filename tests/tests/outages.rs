@@ -80,6 +80,28 @@ fn while_its_link_is_down_nothing_is_held_dead() {
 }
 
 #[test]
+fn it_is_fit_while_the_link_that_it_needs_works_whatever_others_do() {
+    require_root!();
+    let net = Net::new();
+    net.monitor.ip("link add unused type veth peer name nobody");
+    let _host = Host::start(&net.fleet, HOST);
+    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
+    let until_fit = |fit: f64| {
+        daemon.until(&format!("fit is {fit}"), after(4), |scrape| {
+            scrape.metric("heartprobe_monitor_fit", &[]) == Some(fit)
+        })
+    };
+    daemon.until_state(HOST, State::Up);
+    until_fit(1.0);
+    net.fleet.ip(&format!("link set {WIRE} down"));
+    until_fit(0.0);
+    net.fleet.ip(&format!("link set {WIRE} up"));
+    until_fit(1.0);
+    net.unplug();
+    until_fit(0.0);
+}
+
+#[test]
 fn a_monitor_that_stalled_holds_nobody_dead_for_it() {
     require_root!();
     let net = Net::new();
