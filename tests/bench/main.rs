@@ -4,20 +4,23 @@
 
 mod cost;
 mod fleet;
+mod histogram;
 mod janitor;
 mod peer;
-mod quantile;
 mod rate;
 mod rtt;
 mod scrape;
+mod table;
 
 use std::{process::ExitCode, time::Duration};
 
 use heartprobe_tests::privilege;
 
+use crate::cost::Baseline;
+
 /// What to measure.
 struct Plan {
-    sizes: Vec<usize>,
+    sizes: Vec<u32>,
     window: Duration,
     only: Option<String>,
 }
@@ -62,6 +65,9 @@ impl Plan {
     }
 }
 
+/// Cores that a machine may use by itself and still count as idle.
+const QUIET: f64 = 0.2;
+
 const PARTS: [&str; 3] = ["rate", "rtt", "scrape"];
 
 fn main() -> ExitCode {
@@ -72,13 +78,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(missing) = privilege::check(&["ip", "ethtool", "fping"]) {
+    if let Err(missing) = privilege::check(&["ip", "fping", "gzip"]) {
         eprintln!("error: the bench needs network namespaces and eBPF: {missing}");
         return ExitCode::FAILURE;
     }
-    println!("{} cores, kernel {}\n", cost::cores(), cost::kernel());
+    let baseline = Baseline::measure(plan.window / 3);
+    println!("{}\n", cost::machine());
+    if baseline.cores > QUIET {
+        println!(
+            "The machine is {:.0} % of a core busy with other work: its own figures, and those of an idle machine, mean nothing.\n",
+            baseline.cores * 100.0
+        );
+    }
     if plan.has("rate") {
-        rate::run(&plan);
+        rate::run(&plan, baseline);
     }
     if plan.has("rtt") {
         rtt::run(&plan);

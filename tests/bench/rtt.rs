@@ -1,92 +1,81 @@
 //! Table 2: the round-trip time as XDP takes it, beside the one that the sockets take, idle and busy.
 //!
-//! Both see the same fleet over the same wire; what differs is where the pong's time is taken, and the reflector's XDP mode,
-//! which a veth dictates.
+//! All see the same fleet over the same wire; what differs is where the pong's time is taken.
 
-use std::{
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{process::Command, thread, time::Duration};
 
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use heartprobe_tests::process::Process;
 
 use crate::{
     Plan, cost,
     fleet::{Fleet, Receive},
-    quantile::quantile,
+    histogram::Histogram,
+    peer,
+    table::{self, time},
 };
 
 /// Small enough that an idle machine is idle.
-const TARGETS: usize = 1_000;
+const TARGETS: u32 = 1_000;
 
-/// Measures both ways, idle and busy, and prints the table.
+/// Until the first pings, which wait for the neighbour's address, are over.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+const SHARES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
+
+/// Measures all ways, idle and busy, and prints the table.
 pub fn run(plan: &Plan) {
     let fleet = Fleet::new();
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
-        "round-trip time",
-        "machine",
-        "mean",
-        "p50",
-        "p90",
-        "p99",
-        "p99.9",
-    ]);
+    let mut table = table::new(&["", "cores", "pongs", "mean", "p50", "p90", "p99", "max"]);
     for busy in [false, true] {
-        for receive in [Receive::Xdp, Receive::Sockets] {
-            let _work = if busy { busy_cores() } else { Vec::new() };
-            let _reflector = fleet.reflector(receive);
-            let daemon = fleet.monitor(TARGETS, receive);
-            thread::sleep(plan.window);
-            let scrape = daemon.scrape();
-            let name = "heartprobe_rtt_seconds";
-            let sum = scrape
-                .metric("heartprobe_rtt_seconds_sum", &[])
-                .unwrap_or(0.0);
-            let count = scrape
-                .metric("heartprobe_rtt_seconds_count", &[])
-                .unwrap_or(0.0);
-            let mut row = vec![
-                receive.name().to_owned(),
-                if busy { "every core busy" } else { "idle" }.to_owned(),
-                format!("{:.1} µs", sum / count.max(1.0) * 1e6),
-            ];
-            row.extend([0.5, 0.9, 0.99, 0.999].map(|share| quantile(&scrape, name, &[], share)));
-            table.add_row(row);
+        let cores = if busy { "busy" } else { "idle" };
+        let mut add = |name: &str, count: f64, mean: f64, quantiles: [String; 4]| {
+            let row = [name.into(), cores.into(), format!("{count:.0}"), time(mean)];
+            table.add_row(row.into_iter().chain(quantiles));
+        };
+        for receive in Receive::ALL {
+            let times = heartprobe(&fleet, receive, busy, plan.window);
+            let quantiles = SHARES.map(|share| times.quantile(share));
+            add(receive.name(), times.count(), times.mean(), quantiles);
         }
+        let _work = work(&fleet, busy, plan.window);
+        let times = peer::round_trips(&fleet, TARGETS, plan.window);
+        let last = times.len().saturating_sub(1) as f64;
+        let quantiles = SHARES.map(|share| {
+            let seconds = times.get((share * last) as usize);
+            seconds.map_or("-".into(), |&seconds| time(seconds))
+        });
+        let count = times.len() as f64;
+        add("fping", count, times.iter().sum::<f64>() / count, quantiles);
     }
-    println!("{TARGETS} targets once a second");
-    println!("{table}");
+    println!("Round-trip times: {TARGETS} targets once a second\n\n{table}\n");
     println!(
-        "the difference is what the kernel's stamp and XDP leave out: this machine's own queues\n"
+        "heartprobe's mean is exact, its percentiles are bounds of its histogram's buckets; fping's are of every answer. Busy:\n\
+         {} processes of ordinary priority that only count.\n",
+        cost::cores()
     );
 }
 
-/// Other work of ordinary priority on every core; ends when it is dropped, and by itself.
-fn busy_cores() -> Vec<Work> {
-    (0..cost::cores()).map(|_| Work::start()).collect()
+fn heartprobe(fleet: &Fleet, receive: Receive, busy: bool, window: Duration) -> Histogram {
+    let daemon = fleet.monitor(TARGETS, receive);
+    let _work = work(fleet, busy, window);
+    thread::sleep(WARM_UP);
+    let times = || Histogram::of(&daemon.scrape(), "heartprobe_rtt_seconds");
+    let before = times();
+    thread::sleep(window);
+    times().since(&before)
 }
 
-struct Work(Child);
-
-impl Work {
-    fn start() -> Self {
-        let mut command = Command::new("timeout");
-        command
-            .args(["120", "sh", "-c", "while :; do :; done"])
-            .stdin(Stdio::null());
-        Self(command.spawn().expect("there is a shell"))
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // `timeout` hands SIGTERM on to the shell that it started, and SIGKILL it could not.
-        let _ = Command::new("kill")
-            .args(["-TERM", &self.0.id().to_string()])
-            .status();
-        let _ = self.0.wait();
-        thread::sleep(Duration::ZERO);
-    }
+/// Other work of ordinary priority on every core, if wanted; it ends when it is dropped. In the namespace, so that it ends
+/// with the bench in any case.
+fn work(fleet: &Fleet, wanted: bool, window: Duration) -> Vec<Process> {
+    let most = (WARM_UP + 3 * window).as_secs();
+    let count = if wanted { cost::cores() } else { 0 };
+    let start = |_| {
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!("ulimit -t {most}; while :; do :; done"));
+        Process::start(&fleet.net.fleet, &mut shell)
+    };
+    (0..count).map(start).collect()
 }
