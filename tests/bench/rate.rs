@@ -80,15 +80,17 @@ fn heartprobe(fleet: &Fleet, targets: usize, receive: Receive, window: Duration)
     let _reflector = fleet.reflector(receive);
     let daemon = fleet.monitor(targets, receive);
     thread::sleep(WARM_UP);
+    // Counts first and costs after them, both times: so the window is the same for both, with one scrape in it.
     let before = Counts::of(&daemon);
     let (machine, own) = (
         Machine::now(),
         cost::of_process(daemon.id()).unwrap_or_default(),
     );
     thread::sleep(window);
-    let own = cost::of_process(daemon.id()).unwrap_or_default().since(own);
-    let machine = machine.busy();
     let after = Counts::of(&daemon);
+    let own = cost::of_process(daemon.id()).unwrap_or_default().since(own);
+    let seconds = machine.elapsed();
+    let machine = machine.busy();
     Line {
         what: format!("heartprobe, {}", receive.name()),
         targets,
@@ -98,7 +100,7 @@ fn heartprobe(fleet: &Fleet, targets: usize, receive: Receive, window: Duration)
         own: own.all(),
         user: own.user,
         machine,
-        seconds: window.as_secs_f64(),
+        seconds,
         lag: after.lag,
     }
 }
