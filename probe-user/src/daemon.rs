@@ -53,7 +53,8 @@ pub struct Daemon {
     fleet: Arc<Fleet>,
     network: watch::Receiver<Network>,
     names: Option<Names>,
-    sources: Vec<Arc<dyn Source>>,
+    /// What the kernel counts, where it receives.
+    kernel: Option<Arc<dyn Source>>,
     room: Room,
 }
 
@@ -113,10 +114,9 @@ impl Daemon {
             None => Table::in_memory(room.rows as u32),
         }
         .context("mapping the table")?;
-        let sources = kernel
-            .iter()
-            .map(|kernel| kernel.counters() as Arc<dyn Source>)
-            .collect();
+        let counters = kernel
+            .as_ref()
+            .map(|kernel| kernel.counters() as Arc<dyn Source>);
         let monitor = Monitor::start(table, keys, room.groups)?;
         let mut daemon = Self {
             path,
@@ -125,7 +125,7 @@ impl Daemon {
             fleet: Arc::default(),
             network: network::follow().await?,
             names: Some(names),
-            sources,
+            kernel: counters,
             room,
         };
         if !keyed {
@@ -146,13 +146,7 @@ impl Daemon {
 
     /// What scrapes read.
     pub fn exporter(&self) -> Exporter {
-        let mut sources: Vec<Arc<dyn Source>> = vec![self.monitor.tally.clone()];
-        sources.extend(self.sources.iter().cloned());
-        Exporter {
-            live: self.monitor.live.clone(),
-            vitals: self.monitor.vitals.clone(),
-            sources,
-        }
+        self.monitor.exporter(self.kernel.clone())
     }
 
     /// Follows the world until the prober ends, which it does not by itself: with the reason.
@@ -241,7 +235,7 @@ impl Daemon {
         // The kernel's receiver first: it has to know a key before a ping is signed with it.
         self.monitor.settings.keys = keys;
         self.probe(fleet)?;
-        self.monitor.prober().order(Order::Keys(keys));
+        self.monitor.order(Order::Keys(keys));
         Ok(())
     }
 
@@ -258,9 +252,7 @@ impl Daemon {
             .set(&self.monitor.settings, &classes)
             .context("telling the kernel's programs what to receive")?;
         self.fleet = Arc::new(fleet);
-        self.monitor
-            .prober()
-            .order(Order::Fleet(self.fleet.clone()));
+        self.monitor.order(Order::Fleet(self.fleet.clone()));
         self.route();
         Ok(())
     }
@@ -281,7 +273,7 @@ impl Daemon {
         let links = used
             .iter()
             .filter_map(|&index| network.link(index).cloned());
-        self.monitor.prober().order(Order::Links(links.collect()));
+        self.monitor.order(Order::Links(links.collect()));
         self.monitor
             .vitals
             .set_engines(self.receivers.follow(&network, &used));

@@ -14,7 +14,7 @@ pub use self::renumber::renumber;
 use crate::core::verdict::Policy;
 
 /// Every target by its number, with the groups and classes that they refer to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// In the order of the configuration.
     pub groups: Vec<Group>,
@@ -127,11 +127,7 @@ impl Fleet {
 
     /// The same fleet, with every named target at the address that its name has now.
     pub fn at_addresses(&self, resolve: impl Fn(&str) -> Option<IpAddr>) -> Self {
-        let mut fleet = Self {
-            groups: self.groups.clone(),
-            classes: self.classes.clone(),
-            targets: self.targets.clone(),
-        };
+        let mut fleet = self.clone();
         for target in fleet.targets.iter_mut().flatten() {
             if let Some(ip) = target.host_name().and_then(&resolve) {
                 target.address = Some(SocketAddr::new(ip, target.port()));

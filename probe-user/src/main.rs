@@ -19,6 +19,7 @@ mod metrics;
 mod monitor;
 mod network;
 mod prober;
+mod random;
 mod reflector;
 mod resolve;
 mod snapshot;

@@ -8,11 +8,12 @@ use probe_common::{maps::Settings, siphash::Key};
 use crate::{
     changes::Change,
     fleet::Fleet,
-    metrics::Vitals,
+    metrics::{Exporter, Vitals},
     prober::{Handle, Order, Prober},
+    random,
     snapshot::Live,
     table::Table,
-    tally::Tally,
+    tally::{Source, Tally},
 };
 
 /// How often new changes of state are looked for to be logged.
@@ -34,7 +35,7 @@ pub struct Monitor {
     pub tally: Arc<Tally>,
     /// What the kernel's receiver must know.
     pub settings: Settings,
-    prober: Arc<Handle>,
+    prober: Handle,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
@@ -47,12 +48,9 @@ impl Monitor {
         let live = Arc::new(Live::new(Arc::new(table)));
         let vitals = Arc::new(Vitals::new());
         let tally = Arc::new(Tally::new(groups));
-        let mut epoch = [0; 4];
-        rustix::rand::getrandom(&mut epoch, rustix::rand::GetRandomFlags::empty())
-            .context("drawing an epoch")?;
         let settings = Settings {
             keys,
-            epoch: u32::from_ne_bytes(epoch),
+            epoch: random::epoch().context("drawing an epoch")?,
             ..Settings::default()
         };
         let prober = Prober::new(live.clone(), vitals.clone(), tally.clone(), settings)
@@ -64,14 +62,24 @@ impl Monitor {
             vitals,
             tally,
             settings,
-            prober: Arc::new(prober),
+            prober,
             thread,
         })
     }
 
-    /// The hold on the prober.
-    pub fn prober(&self) -> Arc<Handle> {
-        self.prober.clone()
+    /// Gives the prober an order.
+    pub fn order(&self, order: Order) {
+        self.prober.order(order);
+    }
+
+    /// What scrapes read: of the sockets, and of the kernel where it receives.
+    pub fn exporter(&self, kernel: Option<Arc<dyn Source>>) -> Exporter {
+        let sockets: Arc<dyn Source> = self.tally.clone();
+        Exporter {
+            live: self.live.clone(),
+            vitals: self.vitals.clone(),
+            sources: [Some(sockets), kernel].into_iter().flatten().collect(),
+        }
     }
 
     /// Whether the prober's thread has ended, which it does only when told to or when it cannot go on.

@@ -10,7 +10,7 @@ use crate::{
     clock,
     commands::stop_signal,
     demo::{self, screen},
-    metrics::{Engine, Exporter, Receive, Transmit},
+    metrics::{Engine, Receive, Transmit},
     monitor::{self, Monitor},
     network::Link,
     prober::Order,
@@ -64,14 +64,10 @@ impl Args {
             receive: Receive::Socket,
         }]);
         monitor.vitals.reloaded(true);
-        monitor.prober().order(Order::Links(vec![Link::loopback()]));
-        monitor.prober().order(Order::Fleet(fleet));
+        monitor.order(Order::Links(vec![Link::loopback()]));
+        monitor.order(Order::Fleet(fleet));
 
-        let exporter = Arc::new(Exporter {
-            live: monitor.live.clone(),
-            vitals: monitor.vitals.clone(),
-            sources: vec![monitor.tally.clone()],
-        });
+        let exporter = Arc::new(monitor.exporter(None));
         // There is no configuration that could be read anew: nobody listens.
         let web = Web {
             exporter,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::keys;
+use crate::{keys, random};
 
 /// Make a new key for the fleet
 ///
@@ -32,9 +32,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut key = [0; 16];
-        rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
-            .context("asking the kernel for random bits")?;
+        let key = random::bytes().context("asking the kernel for random bits")?;
         let text = keys::format(key);
         let Some(path) = self.out else {
             std::io::stdout()

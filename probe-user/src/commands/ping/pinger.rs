@@ -23,6 +23,7 @@ use super::host::Host;
 use crate::{
     clock,
     flights::{Flight, Flights},
+    random,
     table::Table,
     udp::{Datagram, Inbox, Options, Outbox, Socket, Waker, wait},
 };
@@ -87,8 +88,6 @@ impl<W: Write> Pinger<W> {
         for (host, row) in hosts.iter().zip(table.rows()) {
             row.assign(host.address.ip().into(), host.address.port(), 0);
         }
-        let mut epoch = [0; 4];
-        rustix::rand::getrandom(&mut epoch, rustix::rand::GetRandomFlags::empty())?;
         let options = Options {
             rejections: true,
             receive_buffer: BUFFER,
@@ -107,7 +106,7 @@ impl<W: Write> Pinger<W> {
         Ok(Self {
             settings: Settings {
                 keys: [key; 2],
-                epoch: u32::from_ne_bytes(epoch),
+                epoch: random::epoch()?,
                 rows: hosts.len() as u32,
                 ..Settings::default()
             },
