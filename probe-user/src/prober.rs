@@ -43,6 +43,10 @@ const MOST_LAG: u64 = 200_000_000;
 /// How long after a ping's timeout it is judged, ns: a pong that came in time may still be on its way through this box.
 const GRACE: u64 = 5_000_000;
 
+/// How long verdicts may wait for a turn that has pings to send, ns: else each slot of the schedule would wake the loop
+/// twice, for its pings and, a timeout later, for their verdicts.
+const PATIENCE: u64 = 5_000_000;
+
 /// Without anything to do the loop turns as often as this, so that its health can be seen from outside.
 const IDLE: u64 = 200_000_000;
 
@@ -162,7 +166,7 @@ impl Prober {
 
     fn next_turn(&self) -> u64 {
         let idle = clock::monotonic() + IDLE;
-        let evaluation = self.flights.next_end().map(|end| end + GRACE);
+        let evaluation = self.flights.next_end().map(|end| end + GRACE + PATIENCE);
         [self.schedule.next_due(), evaluation]
             .into_iter()
             .flatten()
