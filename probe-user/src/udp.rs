@@ -67,6 +67,11 @@ impl Socket {
         socket.grow(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.send_buffer)?;
         socket.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         socket.set(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+        if address.is_ipv4() {
+            // A message is never cut in pieces. Told so, the kernel draws no number to put the pieces of each together by
+            // (RFC 6864, section 4.1), which is some 4 % of what it takes to send one.
+            socket.set(libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
+        }
         let (level, local_address, rejections) = if address.is_ipv6() {
             (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, libc::IPV6_RECVERR)
         } else {
