@@ -1,6 +1,6 @@
 //! The values of the BPF maps beside the table of rows, and what is counted per CPU.
 
-use crate::siphash::Key;
+use crate::{address::Address, siphash::Key};
 
 /// What became of a pong. The discriminant is its place in [`Fates`].
 #[repr(u32)]
@@ -73,6 +73,26 @@ pub struct Class {
     pub late_after_ns: u32,
     /// Whose histogram its pongs go to.
     pub group: u32,
+}
+
+/// Where pings go first on their way, and how they leave. Rows refer to it by its number.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// This box's address on that way; of the family of the targets behind it.
+    pub source: Address,
+    /// The Ethernet addresses in the order of the wire: the neighbour's, then this box's.
+    pub macs: [[u8; 6]; 2],
+    /// Index of the interface, 0 = the neighbour is not resolved: the transmit program leaves its targets alone.
+    pub interface: u32,
+    /// The tag of IEEE 802.1Q: priority and VLAN; 0 = none.
+    pub vlan: u16,
+    /// IPv4's time to live, IPv6's hop limit.
+    pub ttl: u8,
+    /// IPv4's type of service, IPv6's traffic class: DSCP in the upper six bits (RFC 2474).
+    pub traffic_class: u8,
+    /// Keeps the struct free of padding.
+    pub reserved: u32,
 }
 
 /// What the kernel's reflector needs to know; its clock offset is kept fresh by the command that attached it.
