@@ -166,11 +166,6 @@ impl Batch {
         self.targets.store(targets.len().min(ROOM) as u32, Relaxed);
     }
 
-    /// Takes the targets away that were not taken yet.
-    pub fn close(&self) {
-        self.targets.store(self.taken(), Relaxed);
-    }
-
     /// How many targets the program has taken.
     pub fn taken(&self) -> u32 {
         self.taken.load(Relaxed)
@@ -262,15 +257,6 @@ mod tests {
             outcomes(&batch, &[7, 8]),
             [Outcome::Left(5), Outcome::Untouched]
         );
-    }
-
-    #[test]
-    fn what_was_not_taken_can_be_taken_away() {
-        let batch = batch();
-        batch.fill(1, &[7, 8]);
-        open(&batch, 5);
-        batch.close();
-        assert_eq!((batch.take(), batch.taken()), (None, 1));
     }
 
     /// What the program and the kernel do with one target.

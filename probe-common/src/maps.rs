@@ -95,6 +95,19 @@ pub struct Hop {
     pub reserved: u32,
 }
 
+impl Hop {
+    /// The Ethernet addresses as words in memory order: as bytes, the BPF compiler would copy them one by one.
+    #[inline(always)]
+    pub const fn addresses(&self) -> [u32; 3] {
+        let [to, from] = self.macs;
+        [
+            u32::from_ne_bytes([to[0], to[1], to[2], to[3]]),
+            u32::from_ne_bytes([to[4], to[5], from[0], from[1]]),
+            u32::from_ne_bytes([from[2], from[3], from[4], from[5]]),
+        ]
+    }
+}
+
 /// What the kernel's reflector needs to know; its clock offset is kept fresh by the command that attached it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -210,6 +223,16 @@ mod tests {
         one.add(&two);
         assert_eq!(one.buckets.iter().sum::<u64>(), 2);
         assert_eq!(one.sum_ns, 15_000 + u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn addresses_of_a_hop_stand_in_the_order_of_the_wire() {
+        let hop = Hop {
+            macs: [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]],
+            ..Hop::default()
+        };
+        let bytes = hop.addresses().map(u32::to_ne_bytes);
+        assert_eq!(bytes.as_flattened(), hop.macs.as_flattened());
     }
 
     #[test]

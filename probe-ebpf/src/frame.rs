@@ -89,7 +89,8 @@ impl Frame {
         Ok(Words(at as *mut u64))
     }
 
-    /// Lets the `N` bytes at `a` and those at `b` change places.
+    /// Lets the `N` bytes at `a` and those at `b` change places; more than eight, or a number that is no word's, the
+    /// compiler would copy one by one.
     #[inline(always)]
     pub fn swap<const N: usize>(&self, a: usize, b: usize) -> Result<(), Foreign> {
         let (at_a, at_b) = (self.read::<N>(a)?, self.read::<N>(b)?);

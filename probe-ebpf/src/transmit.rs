@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use probe_common::{
     batch::{LIVE_MARK, TRIAL},
-    checksum::DATAGRAM,
+    checksum::{DATAGRAM, UDP_HEADER},
     headers::{self, IPV4_HEADER, IPV6_HEADER},
     maps::Hop,
     wire::Message,
@@ -92,7 +92,8 @@ fn ping(ctx: &XdpContext) -> Result<u32, Foreign> {
             .words(ip)?
             .write(headers::ipv6(hop.source, to, hop.ttl, hop.traffic_class)),
     }
-    let datagram = frame.words(udp)?;
+    let message_at = frame.words(udp + UDP_HEADER)?;
+    let header_at = frame.words(udp)?;
 
     // From here on nothing fails: a ping that was opened leaves.
     let seq = row.open();
@@ -100,8 +101,8 @@ fn ping(ctx: &XdpContext) -> Result<u32, Foreign> {
     let message = Message::ping(target, seq, settings.epoch, maps::now());
     let packet = message.encode(&settings.keys[0]);
     let header = headers::udp((hop.source, from), (to, port), &packet);
-    let [a, b, c, d, e, f, g, h] = packet.0;
-    datagram.write([header, a, b, c, d, e, f, g, h]);
+    header_at.write([header]);
+    message_at.write(packet.0);
     Ok(interface)
 }
 
@@ -120,9 +121,9 @@ fn resize(ctx: &XdpContext, length: usize) -> Result<Frame, Foreign> {
 
 #[inline(always)]
 fn ethernet(frame: &Frame, hop: &Hop, version: Version) -> Result<(), Foreign> {
-    let [to, from] = hop.macs;
-    frame.write(0, to)?;
-    frame.write(6, from)?;
+    for (i, word) in hop.addresses().into_iter().enumerate() {
+        frame.write(4 * i, word.to_ne_bytes())?;
+    }
     let ether_type = match version {
         Version::V4 => IPV4,
         Version::V6 => IPV6,

@@ -46,9 +46,10 @@ use super::{
 };
 use crate::engine::Departure;
 
-/// Frames that the kernel makes before it hands them to the interface. With more, the first would wait for the last, and
-/// that would show in the round-trip times; with fewer, handing over would cost more than the pings.
-const FRAMES: u32 = 64;
+/// Frames that the kernel makes before it hands them to the interface. The first waits for the last, which shows in the
+/// round-trip times: over a veth pair their median is 7 µs with 16, 13 µs with 32, 25 µs with 64. A round trip costs 4% more
+/// with 16 than with 64, 1% more with 32.
+const FRAMES: u32 = 32;
 
 /// Bytes of an IPv4 ping in its frame without tag; the program adds what others are longer by.
 const FRAME: usize = 106;
@@ -286,24 +287,16 @@ impl Transmitter {
             if batch.taken() == targets {
                 return Ok(());
             }
-            let interrupted = run
-                .as_ref()
-                .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
             match run {
-                Err(error) if !interrupted => {
-                    batch.close();
-                    return Err(TransmitError::Run(error));
-                }
-                _ => {}
-            }
-            if batch.taken() == taken && !interrupted {
-                if bound {
-                    batch.close();
-                    return Err(TransmitError::Silent);
-                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(TransmitError::Run(error)),
+                Ok(()) if batch.taken() > taken => {}
+                Ok(()) if bound => return Err(TransmitError::Silent),
                 // Someone moved this thread to another CPU, whose batch is empty.
-                bind(self.cpu)?;
-                bound = true;
+                Ok(()) => {
+                    bind(self.cpu)?;
+                    bound = true;
+                }
             }
         }
     }
@@ -337,3 +330,6 @@ fn bind(cpu: u32) -> Result<(), TransmitError> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod bench;
