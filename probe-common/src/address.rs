@@ -21,6 +21,17 @@ impl Address {
         Self(words)
     }
 
+    /// The four bytes of an IPv4 address in wire order; `None` for IPv6.
+    #[inline(always)]
+    pub const fn v4(self) -> Option<[u8; 4]> {
+        let mapped = u64::from_be(self.0[1]);
+        if self.0[0] == 0 && mapped >> 32 == 0xffff {
+            Some((mapped as u32).to_be_bytes())
+        } else {
+            None
+        }
+    }
+
     /// The address as the standard library has it: an IPv4-mapped one as IPv4.
     pub fn ip(self) -> IpAddr {
         let bits = (u64::from_be(self.0[0]) as u128) << 64 | u64::from_be(self.0[1]) as u128;
@@ -51,7 +62,13 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(ip: IpAddr) {
-            prop_assert_eq!(Address::from(ip).ip(), ip.to_canonical());
+            let address = Address::from(ip);
+            prop_assert_eq!(address.ip(), ip.to_canonical());
+            let v4 = match ip.to_canonical() {
+                IpAddr::V4(v4) => Some(v4.octets()),
+                IpAddr::V6(_) => None,
+            };
+            prop_assert_eq!(address.v4(), v4);
         }
 
         #[test]

@@ -1,8 +1,9 @@
 //! What heartprobe's kernel and user space share.
 //!
 //! The same source compiles for BPF and for the host: the message on the wire ([`wire`]), its tag
-//! ([`siphash`]), one target's cache line ([`row`]), the values of the other BPF maps ([`maps`]), the
-//! rules by which a ping is answered ([`reflect`]) and a pong is judged ([`pong`]).
+//! ([`siphash`]) and the headers before it ([`headers`]), one target's cache line ([`row`]), the pings that
+//! are due ([`batch`]), the values of the other BPF maps ([`maps`]), the rules by which a ping is answered
+//! ([`reflect`]) and a pong is judged ([`pong`]).
 #![no_std]
 // Only `word` holds any, and only for BPF.
 #![deny(unsafe_code)]
@@ -12,7 +13,9 @@
 )]
 
 pub mod address;
+pub mod batch;
 pub mod checksum;
+pub mod headers;
 pub mod maps;
 pub mod pong;
 pub mod reflect;

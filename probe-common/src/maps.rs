@@ -1,6 +1,6 @@
 //! The values of the BPF maps beside the table of rows, and what is counted per CPU.
 
-use crate::siphash::Key;
+use crate::{address::Address, siphash::Key};
 
 /// What became of a pong. The discriminant is its place in [`Fates`].
 #[repr(u32)]
@@ -73,6 +73,39 @@ pub struct Class {
     pub late_after_ns: u32,
     /// Whose histogram its pongs go to.
     pub group: u32,
+}
+
+/// Where pings go first on their way, and how they leave. Rows refer to it by its number.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// This box's address on that way; of the family of the targets behind it.
+    pub source: Address,
+    /// The Ethernet addresses in the order of the wire: the neighbour's, then this box's.
+    pub macs: [[u8; 6]; 2],
+    /// Index of the interface, 0 = the neighbour is not resolved: the transmit program leaves its targets alone.
+    pub interface: u32,
+    /// The tag of IEEE 802.1Q: priority and VLAN; 0 = none.
+    pub vlan: u16,
+    /// IPv4's time to live, IPv6's hop limit.
+    pub ttl: u8,
+    /// IPv4's type of service, IPv6's traffic class: DSCP in the upper six bits (RFC 2474).
+    pub traffic_class: u8,
+    /// Keeps the struct free of padding.
+    pub reserved: u32,
+}
+
+impl Hop {
+    /// The Ethernet addresses as words in memory order: as bytes, the BPF compiler would copy them one by one.
+    #[inline(always)]
+    pub const fn addresses(&self) -> [u32; 3] {
+        let [to, from] = self.macs;
+        [
+            u32::from_ne_bytes([to[0], to[1], to[2], to[3]]),
+            u32::from_ne_bytes([to[4], to[5], from[0], from[1]]),
+            u32::from_ne_bytes([from[2], from[3], from[4], from[5]]),
+        ]
+    }
 }
 
 /// What the kernel's reflector needs to know; its clock offset is kept fresh by the command that attached it.
@@ -190,6 +223,16 @@ mod tests {
         one.add(&two);
         assert_eq!(one.buckets.iter().sum::<u64>(), 2);
         assert_eq!(one.sum_ns, 15_000 + u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn addresses_of_a_hop_stand_in_the_order_of_the_wire() {
+        let hop = Hop {
+            macs: [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]],
+            ..Hop::default()
+        };
+        let bytes = hop.addresses().map(u32::to_ne_bytes);
+        assert_eq!(bytes.as_flattened(), hop.macs.as_flattened());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | address, port, class | the daemon | when the target is added or its address changes |
 //! | sent, a window's bit cleared | the transmitting engine | before it sends a ping |
-//! | interface | the daemon | when routes change |
+//! | hop | the daemon | when routes or neighbours change |
 //! | pong, a window's bit set, pongs, health, boot | the receiver (XDP or socket) | for a pong that counts |
 //!
 //! Benign race: two pongs of one target on two CPUs may each write `pong`; either pair is whole, for it is one word.
@@ -39,8 +39,8 @@ pub struct Row {
     pongs: AtomicU32,
     health: AtomicU32,
     boot: AtomicU32,
-    /// Index of the interface that its pings leave by, 0 = not known.
-    interface: AtomicU32,
+    /// Number of the next hop, 0 = not known.
+    hop: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Row>() == 64 && align_of::<Row>() == 64);
@@ -104,14 +104,15 @@ impl Row {
         )
     }
 
-    /// Index of the interface that its pings leave by, 0 = not known.
-    pub fn interface(&self) -> u32 {
-        self.interface.load(Relaxed)
+    /// Number of the next hop that its pings go to, see [`crate::maps::Hop`]; 0 = not known.
+    #[inline(always)]
+    pub fn hop(&self) -> u32 {
+        self.hop.load(Relaxed)
     }
 
-    /// Routes changed: the target's pings now leave by another interface.
-    pub fn set_interface(&self, index: u32) {
-        self.interface.store(index, Relaxed);
+    /// Routes or neighbours changed: the target's pings now go to another next hop.
+    pub fn set_hop(&self, number: u32) {
+        self.hop.store(number, Relaxed);
     }
 
     /// Sequence number of the last ping sent, which is also how many were: 0 before the first.

@@ -201,11 +201,8 @@ impl Packet {
     /// The tag that `key` gives the first 56 bytes.
     #[inline(always)]
     fn tag(&self, key: &Key) -> u64 {
-        let mut signed = [0; LEN / 8 - 1];
-        for (to, word) in signed.iter_mut().zip(self.0) {
-            *to = u64::from_le(word);
-        }
-        siphash24(key, &signed)
+        let [signed @ .., _] = self.0.map(u64::from_le);
+        siphash24(key, signed)
     }
 
     /// Writes the tag that `key` gives.

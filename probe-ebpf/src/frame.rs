@@ -4,20 +4,20 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use probe_common::{
     address::Address,
     checksum::{DATAGRAM, UDP, UDP_HEADER},
+    headers::{IPV4_HEADER, IPV6_HEADER},
     wire::{LEN, Packet},
 };
 
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
+pub const IPV4: u16 = 0x0800;
+pub const IPV6: u16 = 0x86dd;
 /// The tags of IEEE 802.1Q, a customer's and a provider's.
-const VLAN: [u16; 2] = [0x8100, 0x88a8];
+pub const VLAN: [u16; 2] = [0x8100, 0x88a8];
+
+/// Bytes of an Ethernet header without tags.
+pub const ETHERNET_HEADER: usize = 14;
 
 /// More fragments, or an offset: this is not a whole packet (RFC 791).
 const FRAGMENT: u16 = 0x3fff;
-
-/// Bytes of an IPv4 header without options.
-const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
 
 /// The frame is not for this program: it passes untouched.
 #[derive(Clone, Copy)]
@@ -79,7 +79,18 @@ impl Frame {
         Ok(())
     }
 
-    /// Lets the `N` bytes at `a` and those at `b` change places.
+    /// Where `N` words can be written at `offset`.
+    #[inline(always)]
+    pub fn words<const N: usize>(&self, offset: usize) -> Result<Words<N>, Foreign> {
+        let at = self.start + offset;
+        if at + size_of::<[u64; N]>() > self.end {
+            return Err(Foreign);
+        }
+        Ok(Words(at as *mut u64))
+    }
+
+    /// Lets the `N` bytes at `a` and those at `b` change places; more than eight, or a number that is no word's, the
+    /// compiler would copy one by one.
     #[inline(always)]
     pub fn swap<const N: usize>(&self, a: usize, b: usize) -> Result<(), Foreign> {
         let (at_a, at_b) = (self.read::<N>(a)?, self.read::<N>(b)?);
@@ -101,6 +112,22 @@ impl Frame {
     fn read_v6(&self, offset: usize) -> Result<Address, Foreign> {
         let word = |offset| Ok(u64::from_ne_bytes(self.read(offset)?));
         Ok(Address::from_v6([word(offset)?, word(offset + 8)?]))
+    }
+}
+
+/// Room for `N` words in a frame.
+pub struct Words<const N: usize>(*mut u64);
+
+impl<const N: usize> Words<N> {
+    /// Writes them. Word by word: as bytes, the compiler would copy them one by one.
+    #[inline(always)]
+    pub fn write(self, words: [u64; N]) {
+        for (i, word) in words.into_iter().enumerate() {
+            // SAFETY: `Frame::words` saw that all `N` lie within the frame.
+            let at = unsafe { self.0.add(i) };
+            // SAFETY: as above; nobody holds a reference into the frame.
+            unsafe { at.write_unaligned(word) };
+        }
     }
 }
 
@@ -126,7 +153,7 @@ impl Datagram {
     /// Ethernet, up to two VLAN tags, IPv4 with or without options or IPv6 without extension headers, not a fragment, UDP.
     #[inline(always)]
     pub fn parse(frame: &Frame) -> Result<Self, Foreign> {
-        let mut ip = 14;
+        let mut ip = ETHERNET_HEADER;
         let mut ether_type = frame.read_u16(12)?;
         for _ in 0..2 {
             if VLAN.contains(&ether_type) {

@@ -17,19 +17,28 @@ mod maps;
 mod receive;
 mod reflect;
 mod stamp;
+mod transmit;
+mod witness;
 
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{classifier, raw_tracepoint, xdp},
+    programs::{RawTracePointContext, TcContext, XdpContext},
 };
 use probe_common::maps::Reflection;
 
 use crate::frame::{Foreign, Frame};
 
-/// Takes in the pongs of this monitor, on each interface that targets are routed through.
+/// Takes in the pongs of this monitor, on each interface that targets are routed through; and makes its pings of the live
+/// frames that a pump has it run over.
+///
+/// One program does both because of how the kernel runs live frames: it first makes the program known to its XDP
+/// dispatcher, which takes some 30 ms unless the program is known there already, as one attached to an interface is.
 #[xdp]
 pub fn receive(ctx: XdpContext) -> u32 {
+    if transmit::is_live(&ctx) {
+        return transmit::transmit(&ctx);
+    }
     match receive::receive(&Frame::from(&ctx)) {
         Ok(fate) => {
             maps::count(&maps::FATES, fate as u32);
@@ -46,6 +55,20 @@ pub fn stamp(ctx: TcContext) -> i32 {
         // Either way the next program has its turn.
         Ok(()) | Err(Foreign) => TC_ACT_UNSPEC,
     }
+}
+
+/// Hears what an interface answered to the frames that it was handed.
+#[raw_tracepoint(tracepoint = "xdp_devmap_xmit")]
+pub fn answered(ctx: RawTracePointContext) -> i32 {
+    witness::answered(&ctx);
+    0
+}
+
+/// Hears that a frame could not be handed to its interface.
+#[raw_tracepoint(tracepoint = "xdp_redirect_err")]
+pub fn refused(ctx: RawTracePointContext) -> i32 {
+    witness::refused(&ctx);
+    0
 }
 
 /// Answers pings on a host, in place of its sockets.

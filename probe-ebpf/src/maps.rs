@@ -2,12 +2,13 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    helpers::bpf_ktime_get_ns,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     macros::map,
     maps::{Array, PerCpuArray},
 };
 use probe_common::{
-    maps::{Class, Fate, Histogram, Reflection, Reflector, Settings},
+    batch::Batch,
+    maps::{Class, Fate, Histogram, Hop, Reflection, Reflector, Settings},
     row::Row,
 };
 
@@ -18,6 +19,14 @@ pub static ROWS: Array<Row> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// What a row's class means.
 #[map]
 pub static CLASSES: Array<Class> = Array::with_max_entries(1, 0);
+
+/// The next hops, by their numbers in the rows; the first is none.
+#[map]
+pub static HOPS: Array<Hop> = Array::with_max_entries(1, 0);
+
+/// The pings that are due, a batch a CPU.
+#[map]
+pub static BATCHES: Array<Batch> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// What there is to know of this monitor. An update is not atomic: a pong that arrives in the moment in which the keys
 /// change may be taken for a forged one.
@@ -59,6 +68,13 @@ pub fn observe(group: u32, rtt_ns: u32) {
         let histogram = unsafe { &mut *histogram };
         histogram.observe(rtt_ns);
     }
+}
+
+/// The pings that are due on this CPU.
+#[inline(always)]
+pub fn batch() -> Option<&'static Batch> {
+    // SAFETY: the helper takes no argument and touches no memory.
+    BATCHES.get(unsafe { bpf_get_smp_processor_id() })
 }
 
 /// The monotonic clock, ns.

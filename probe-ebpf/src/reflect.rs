@@ -29,7 +29,8 @@ pub fn reflect(frame: &Frame) -> Result<Reflection, Foreign> {
     };
 
     // From here on nothing fails: the message is the frame's last part, and it was read.
-    frame.swap::<6>(0, 6)?;
+    frame.swap::<4>(0, 6)?;
+    frame.swap::<2>(4, 10)?;
     match datagram.version {
         Version::V4 => turn_v4(frame, datagram.ip)?,
         Version::V6 => turn_v6(frame, datagram.ip)?,
@@ -56,5 +57,6 @@ fn turn_v4(frame: &Frame, ip: usize) -> Result<(), Foreign> {
 #[inline(always)]
 fn turn_v6(frame: &Frame, ip: usize) -> Result<(), Foreign> {
     frame.write(ip + 7, [TTL])?;
-    frame.swap::<16>(ip + 8, ip + 24)
+    frame.swap::<8>(ip + 8, ip + 24)?;
+    frame.swap::<8>(ip + 16, ip + 32)
 }

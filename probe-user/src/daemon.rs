@@ -264,7 +264,8 @@ impl Daemon {
         let mut used = Vec::new();
         for (number, target) in self.fleet.iter() {
             let interface = target.address.map_or(0, |at| network.interface_to(at.ip()));
-            rows[number as usize].set_interface(interface);
+            // All that lies behind an interface is one hop here, and has its number.
+            rows[number as usize].set_hop(interface);
             if interface != 0 && !used.contains(&interface) {
                 used.push(interface);
             }
@@ -311,7 +312,7 @@ fn load_kernel(xdp: Option<Want>, room: Room) -> Option<Kernel> {
         tracing::info!("xdp: off: pongs are timed at the sockets");
         return None;
     }
-    Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32)
+    Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32, 1)
         .inspect_err(|error| tracing::warn!("pongs are timed at the sockets: {error}"))
         .ok()
 }

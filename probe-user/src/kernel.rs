@@ -7,6 +7,8 @@ mod link;
 mod load;
 mod maps;
 pub mod reflect;
+mod syscall;
+mod transmit;
 
 use std::{
     io,
@@ -23,10 +25,12 @@ use probe_common::maps::{Class, Histogram, Settings};
 pub use self::{
     link::{AttachError, Mode, Want},
     load::LoadError,
+    transmit::{TransmitError, Transmitter},
 };
 use self::{
     link::{Link, index_of},
     maps::Value,
+    transmit::Transmit,
 };
 use crate::{
     table::Table,
@@ -40,6 +44,7 @@ pub struct Kernel {
     table: OwnedFd,
     settings: Array<MapData, Value<Settings>>,
     classes: Array<MapData, Value<Class>>,
+    transmit: Transmit,
     counters: Arc<Counters>,
     rows: u32,
     interfaces: Vec<Interface>,
@@ -63,9 +68,17 @@ struct Interface {
 }
 
 impl Kernel {
-    /// Loads the programs, with room for so many rows, classes and groups. Needs Linux 5.12.
-    pub fn load(rows: u32, classes: u32, groups: u32) -> Result<Self, LoadError> {
-        let sizes = [("ROWS", rows), ("CLASSES", classes), ("RTT", groups)];
+    /// Loads the programs, with room for so many rows, classes, groups and next hops (the number 0, which is none, among
+    /// them). Needs Linux 5.12.
+    pub fn load(rows: u32, classes: u32, groups: u32, hops: u32) -> Result<Self, LoadError> {
+        let cpus = cpus()?;
+        let sizes = [
+            ("ROWS", rows),
+            ("CLASSES", classes),
+            ("RTT", groups),
+            ("HOPS", hops),
+            ("BATCHES", cpus),
+        ];
         let mut ebpf = load::object(&sizes)?;
         Ok(Self {
             receive: load::program(&mut ebpf, "receive", Xdp::load)?,
@@ -73,6 +86,7 @@ impl Kernel {
             table: load::array(&ebpf, "ROWS")?,
             settings: maps::take(&mut ebpf, "SETTINGS")?,
             classes: maps::take(&mut ebpf, "CLASSES")?,
+            transmit: Transmit::take(&mut ebpf, cpus)?,
             counters: Arc::new(Counters {
                 fates: maps::take(&mut ebpf, "FATES")?,
                 rtt: maps::take(&mut ebpf, "RTT")?,
@@ -148,6 +162,16 @@ impl Kernel {
     /// The counts of what the programs took in; to be read from any thread.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+}
+
+/// How many CPUs there may be.
+fn cpus() -> Result<u32, LoadError> {
+    match aya::util::nr_cpus() {
+        Ok(cpus) => Ok(cpus as u32),
+        Err((file, error)) => Err(LoadError::Other(
+            anyhow::Error::from(error).context(format!("reading {file}")),
+        )),
     }
 }
 

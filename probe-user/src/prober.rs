@@ -243,9 +243,7 @@ impl Prober {
             let outcome = match row.answer(flight.seq) {
                 Answer::Good => Outcome::Good,
                 Answer::Late => Outcome::Late,
-                Answer::None if self.outages.hid(row.interface(), flight.at, now) => {
-                    Outcome::Unsent
-                }
+                Answer::None if self.outages.hid(row.hop(), flight.at, now) => Outcome::Unsent,
                 Answer::None => Outcome::Missed,
             };
             self.judge(flight.target, outcome, now);

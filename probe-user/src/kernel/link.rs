@@ -1,15 +1,16 @@
 //! Attaches programs to interfaces, by link and by nothing else.
 //!
 //! aya's own attachment falls back to netlink where a link is refused, and a program attached by netlink outlives the daemon.
-//! So the one system call that is needed stands here.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
-/// A program on an interface. Dropping it takes the program off; an interface that goes takes it off before.
+use super::syscall::bpf;
+
+/// A program on an interface or a tracepoint. Dropping it takes the program off; an interface that goes takes it off before.
 #[derive(Debug)]
 pub(super) struct Link(OwnedFd);
 
@@ -17,7 +18,7 @@ impl Drop for Link {
     /// At once, though a child just forked may hold the descriptor until it runs its own program.
     fn drop(&mut self) {
         // It fails where the interface has gone, and with it the program.
-        let _ = bpf(BPF_LINK_DETACH, &self.0.as_raw_fd());
+        let _ = bpf(BPF_LINK_DETACH, &mut self.0.as_raw_fd());
     }
 }
 
@@ -137,6 +138,7 @@ fn explain(interface: &str, error: io::Error) -> AttachError {
 }
 
 /// `enum bpf_cmd` and `enum bpf_attach_type` of linux/bpf.h.
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_DETACH: libc::c_int = 34;
 const BPF_XDP: u32 = 37;
@@ -158,25 +160,40 @@ fn create(
     attach_type: u32,
     flags: u32,
 ) -> io::Result<Link> {
-    let link = bpf(
+    bpf(
         BPF_LINK_CREATE,
-        &LinkCreate {
+        &mut LinkCreate {
             program: program.as_raw_fd(),
             interface,
             attach_type,
             flags,
         },
-    )?;
-    // SAFETY: the kernel has just made this descriptor for us alone.
-    Ok(Link(unsafe { OwnedFd::from_raw_fd(link) }))
+    )
+    .map(own)
 }
 
-/// The system call, for a command that only reads its attributes.
-fn bpf<A>(command: libc::c_int, attributes: &A) -> io::Result<libc::c_int> {
-    let attributes: *const A = attributes;
-    // SAFETY: the pointer and the size are those of a value that outlives the call, which only reads it.
-    match unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<A>()) } {
-        ..0 => Err(io::Error::last_os_error()),
-        result => Ok(result as libc::c_int),
-    }
+/// `raw_tracepoint` of `union bpf_attr`.
+#[repr(C)]
+struct RawTracepoint {
+    name: u64,
+    program: RawFd,
+    reserved: u32,
+}
+
+/// Attaches a program to a tracepoint of the kernel.
+pub(super) fn tracepoint(program: BorrowedFd<'_>, name: &CStr) -> io::Result<Link> {
+    bpf(
+        BPF_RAW_TRACEPOINT_OPEN,
+        &mut RawTracepoint {
+            name: name.as_ptr() as u64,
+            program: program.as_raw_fd(),
+            reserved: 0,
+        },
+    )
+    .map(own)
+}
+
+fn own(link: RawFd) -> Link {
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Link(unsafe { OwnedFd::from_raw_fd(link) })
 }

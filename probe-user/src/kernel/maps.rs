@@ -4,7 +4,7 @@ use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, MapError, PerCpuArray},
 };
-use probe_common::maps::{Class, Histogram, Reflector, Settings};
+use probe_common::maps::{Class, Histogram, Hop, Reflector, Settings};
 
 use super::load::{LoadError, missing, other};
 
@@ -13,7 +13,7 @@ use super::load::{LoadError, missing, other};
 #[repr(transparent)]
 pub(super) struct Value<T>(pub(super) T);
 
-// SAFETY: integers and keys (two integers) in a `repr(C)` struct without padding: any bytes are one.
+// SAFETY: integers, keys and addresses (two integers) in a `repr(C)` struct without padding: any bytes are one.
 unsafe impl Pod for Value<Settings> {}
 // SAFETY: as above.
 unsafe impl Pod for Value<Class> {}
@@ -21,6 +21,8 @@ unsafe impl Pod for Value<Class> {}
 unsafe impl Pod for Value<Histogram> {}
 // SAFETY: as above.
 unsafe impl Pod for Value<Reflector> {}
+// SAFETY: as above.
+unsafe impl Pod for Value<Hop> {}
 
 /// Takes a map out of a loaded object.
 pub(super) fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>

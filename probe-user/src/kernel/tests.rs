@@ -1,8 +1,9 @@
 //! The programs under the real verifier, each run over frames made by hand. They need the privilege to load them: without,
 //! they say so and end, but fail where `CI=true` promises it.
 
-mod frames;
+pub(super) mod frames;
 mod interfaces;
+pub(super) mod network;
 mod receive;
 mod reflect;
 mod stamp;
@@ -15,15 +16,15 @@ use rustix::time::{ClockId, clock_gettime};
 use self::frames::{Frame, run};
 use super::*;
 
-const XDP_DROP: u32 = 1;
+pub(super) const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
 
-const EPOCH: u32 = 0xdead_beef;
-const PORTS: [u16; 2] = [40_004, 40_006];
+pub(super) const EPOCH: u32 = 0xdead_beef;
+pub(super) const PORTS: [u16; 2] = [40_004, 40_006];
 
 /// What was loaded; `None` without the privilege.
-fn privileged<T>(loaded: Result<T, LoadError>) -> Option<T> {
+pub(super) fn privileged<T>(loaded: Result<T, LoadError>) -> Option<T> {
     match loaded {
         Ok(loaded) => Some(loaded),
         Err(error @ LoadError::Privilege) if env::var("CI").as_deref() != Ok("true") => {
@@ -34,18 +35,18 @@ fn privileged<T>(loaded: Result<T, LoadError>) -> Option<T> {
     }
 }
 
-fn keys() -> [Key; 2] {
+pub(super) fn keys() -> [Key; 2] {
     [1, 2].map(|byte| Key::from_bytes([byte; 16]))
 }
 
 /// The monotonic time, ns, as the programs see it.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// The monitor's and a host's address, in IPv4 and in IPv6.
-fn ends() -> [(SocketAddr, SocketAddr); 2] {
+pub(super) fn ends() -> [(SocketAddr, SocketAddr); 2] {
     [
         ("198.18.0.1:40004", "198.18.0.2:4862"),
         ("[fd00::1]:40006", "[fd00::2]:4862"),

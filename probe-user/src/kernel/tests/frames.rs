@@ -13,6 +13,8 @@ use probe_common::wire::Packet;
 pub struct Frame {
     pub macs: [[u8; 6]; 2],
     pub vlan: Vec<u16>,
+    pub traffic_class: u8,
+    pub identification: u16,
     /// Words of four bytes in the IPv4 header's options.
     pub options: u8,
     pub fragment: u16,
@@ -29,6 +31,8 @@ impl Frame {
         let mut frame = Self {
             macs: [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]],
             vlan: Vec::new(),
+            traffic_class: 0,
+            identification: 0x1234,
             options: 0,
             fragment: 0x4000,
             protocol: 17,
@@ -53,9 +57,9 @@ impl Frame {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 bytes.extend([0x08, 0x00]);
                 let length = 20 + 4 * self.options;
-                let mut header = vec![0x40 | (length / 4), 0];
+                let mut header = vec![0x40 | (length / 4), self.traffic_class];
                 header.extend((u16::from(length) + udp.len() as u16).to_be_bytes());
-                header.extend([0x12, 0x34]);
+                header.extend(self.identification.to_be_bytes());
                 header.extend(self.fragment.to_be_bytes());
                 header.extend([self.ttl, self.protocol, 0, 0]);
                 header.extend(source.octets());
@@ -66,7 +70,8 @@ impl Frame {
                 bytes.extend(header);
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+                let class = self.traffic_class;
+                bytes.extend([0x86, 0xdd, 0x60 | class >> 4, class << 4, 0, 0]);
                 bytes.extend((udp.len() as u16).to_be_bytes());
                 bytes.extend([self.protocol, self.ttl]);
                 bytes.extend(source.octets());
@@ -139,13 +144,33 @@ struct TestRun {
     data_out: u64,
     repeat: u32,
     duration: u32,
+    context_size_in: u32,
+    context_size_out: u32,
+    context_in: u64,
 }
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 
 /// Runs a program over a frame: what it returned, and the frame as it left it.
 pub fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32, Vec<u8>)> {
-    let mut out = vec![0; frame.len() + 64];
+    test(program, frame, &[])
+}
+
+/// Runs a program over a frame of so many bytes after so many of metadata, as over a live one; the frame is not sent.
+pub fn run_as_live(
+    program: BorrowedFd<'_>,
+    metadata: usize,
+    length: usize,
+) -> io::Result<(u32, Vec<u8>)> {
+    // `struct xdp_md` begins with where the data begin and end.
+    let context = [metadata as u32, (metadata + length) as u32, 0, 0, 0, 0];
+    let (action, mut out) = test(program, &vec![0xa5; metadata + length], &context)?;
+    out.drain(..metadata);
+    Ok((action, out))
+}
+
+fn test(program: BorrowedFd<'_>, frame: &[u8], context: &[u32]) -> io::Result<(u32, Vec<u8>)> {
+    let mut out = vec![0; frame.len() + 128];
     let mut test = TestRun {
         program: program.as_raw_fd(),
         size_in: frame.len() as u32,
@@ -153,6 +178,12 @@ pub fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32, Vec<u8>)> 
         data_in: frame.as_ptr() as u64,
         data_out: out.as_mut_ptr() as u64,
         repeat: 1,
+        context_size_in: size_of_val(context) as u32,
+        context_in: if context.is_empty() {
+            0
+        } else {
+            context.as_ptr() as u64
+        },
         ..TestRun::default()
     };
     // SAFETY: all pointers, with their sizes, are to memory that outlives the call.

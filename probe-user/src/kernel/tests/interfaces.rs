@@ -1,36 +1,18 @@
-use std::{
-    net::UdpSocket,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::net::UdpSocket;
 
 use probe_common::{
     maps::{Fate, Reflector, Settings},
     wire::Message,
 };
-use rustix::thread::UnshareFlags;
 
-use super::*;
+use super::{
+    network::{in_namespace, ip, is_up, wait_for},
+    *,
+};
 use crate::kernel::reflect::ReflectKernel;
 
-/// Runs `test` in a network namespace of its own, which goes with its thread.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let thread = thread::spawn(|| {
-        // SAFETY: this thread alone changes its network namespace; no file descriptor is unshared.
-        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
-        test();
-    });
-    thread.join().unwrap();
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(status.unwrap().success(), "ip {arguments}");
-}
-
 fn kernel() -> Option<Kernel> {
-    privileged(Kernel::load(1, 1, 1))
+    privileged(Kernel::load(1, 1, 1, 1))
 }
 
 fn stamps_here() -> bool {
@@ -97,21 +79,6 @@ fn an_interface_may_go_and_come_again() {
     });
 }
 
-fn is_up(interface: &str) -> bool {
-    let link = Command::new("ip")
-        .args(["-o", "link", "show", "up", interface])
-        .output();
-    String::from_utf8_lossy(&link.unwrap().stdout).contains("state UP")
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::yield_now();
-    }
-}
-
 /// Both ends of a veth pair in one namespace: what a socket sends through the one comes in at the other.
 fn veth_pair() {
     ip("link add probe0 type veth peer name probe1");
@@ -135,7 +102,7 @@ fn veth_pair() {
 /// Pings over IPv4 and IPv6, from a socket at one end to the program at the other, and back.
 fn round_trips(want: Want) {
     let (Some(mut monitor), Some(mut host)) = (
-        privileged(Kernel::load(2, 1, 1)),
+        privileged(Kernel::load(2, 1, 1, 1)),
         privileged(ReflectKernel::load()),
     ) else {
         return;
@@ -192,7 +159,7 @@ fn a_ping_is_stamped_reflected_and_received_generically() {
 
 #[test]
 fn a_table_as_large_as_asked_for_is_shared() {
-    let Some(mut kernel) = privileged(Kernel::load(100_000, 2, 2)) else {
+    let Some(mut kernel) = privileged(Kernel::load(100_000, 2, 2, 1)) else {
         return;
     };
     let (one, two) = (kernel.table().unwrap(), kernel.table().unwrap());
