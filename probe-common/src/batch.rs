@@ -166,8 +166,9 @@ impl Batch {
         self.targets.store(targets.len().min(ROOM) as u32, Relaxed);
     }
 
-    /// How many targets the program has taken.
-    pub fn taken(&self) -> u32 {
+    /// Ends the batch: how many targets the program has taken. It takes no more.
+    pub fn close(&self) -> u32 {
+        self.targets.store(0, Relaxed);
         self.taken.load(Relaxed)
     }
 

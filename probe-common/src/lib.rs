@@ -2,7 +2,7 @@
 //!
 //! The same source compiles for BPF and for the host: the message on the wire ([`wire`]), its tag
 //! ([`siphash`]) and the headers before it ([`headers`]), one target's cache line ([`row`]), the pings that
-//! are due ([`batch`]), the values of the other BPF maps ([`maps`]), the rules by which a ping is answered
+//! are due ([`batch`]) and the ports that they leave from ([`ports`]), the values of the other BPF maps ([`maps`]), the rules by which a ping is answered
 //! ([`reflect`]) and a pong is judged ([`pong`]).
 #![no_std]
 // Only `word` holds any, and only for BPF.
@@ -18,6 +18,7 @@ pub mod checksum;
 pub mod headers;
 pub mod maps;
 pub mod pong;
+pub mod ports;
 pub mod reflect;
 pub mod row;
 pub mod siphash;

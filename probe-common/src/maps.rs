@@ -1,6 +1,6 @@
 //! The values of the BPF maps beside the table of rows, and what is counted per CPU.
 
-use crate::{address::Address, siphash::Key};
+use crate::{address::Address, ports::Ports, siphash::Key};
 
 /// What became of a pong. The discriminant is its place in [`Fates`].
 #[repr(u32)]
@@ -57,10 +57,8 @@ pub struct Settings {
     pub epoch: u32,
     /// How many rows there are.
     pub rows: u32,
-    /// The UDP ports that the monitor sends from: IPv4, IPv6.
-    pub ports: [u16; 2],
-    /// Keeps the struct free of padding.
-    pub reserved: u32,
+    /// The UDP ports that the monitor sends from.
+    pub ports: Ports,
 }
 
 /// What the receiver needs to know of a class of targets: one group under one policy.

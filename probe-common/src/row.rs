@@ -6,7 +6,8 @@
 //! | --- | --- | --- |
 //! | address, port, class | the daemon | when the target is added or its address changes |
 //! | sent, a window's bit cleared | the transmitting engine | before it sends a ping |
-//! | hop | the daemon | when routes or neighbours change |
+//! | way: the hop in it | the daemon | when routes change |
+//! | way: the round in it | the prober | when a target moves on to fresh ports |
 //! | pong, a window's bit set, pongs, health, boot | the receiver (XDP or socket) | for a pong that counts |
 //!
 //! Benign race: two pongs of one target on two CPUs may each write `pong`; either pair is whole, for it is one word.
@@ -39,11 +40,14 @@ pub struct Row {
     pongs: AtomicU32,
     health: AtomicU32,
     boot: AtomicU32,
-    /// Number of the next hop, 0 = not known.
-    hop: AtomicU32,
+    /// `{round: 8, hop: 24}`: number of the next hop, 0 = not known, and the round of its ports.
+    way: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Row>() == 64 && align_of::<Row>() == 64);
+
+/// The bits of a row's way that are the number of its next hop: they tell more hops apart than there are targets.
+const HOP: u32 = (1 << 24) - 1;
 
 /// What a row tells of one ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +111,25 @@ impl Row {
     /// Number of the next hop that its pings go to, see [`crate::maps::Hop`]; 0 = not known.
     #[inline(always)]
     pub fn hop(&self) -> u32 {
-        self.hop.load(Relaxed)
+        self.way.load(Relaxed) & HOP
     }
 
-    /// Routes or neighbours changed: the target's pings now go to another next hop.
+    /// Routes changed: the target's pings now go to another next hop. For the daemon alone: it is the only one that knows
+    /// the number that it replaces.
+    #[cfg(not(target_arch = "bpf"))]
     pub fn set_hop(&self, number: u32) {
-        self.hop.store(number, Relaxed);
+        self.way.fetch_xor(self.hop() ^ number & HOP, Relaxed);
+    }
+
+    /// The round of ports that its pings leave from, see [`crate::ports`].
+    #[inline(always)]
+    pub fn round(&self) -> u8 {
+        (self.way.load(Relaxed) >> HOP.trailing_ones()) as u8
+    }
+
+    /// From the next ping on they leave from fresh ports.
+    pub fn next_round(&self) {
+        self.way.fetch_add(HOP + 1, Relaxed);
     }
 
     /// Sequence number of the last ping sent, which is also how many were: 0 before the first.

@@ -13,7 +13,8 @@ use crate::{
 pub fn receive(frame: &Frame) -> Result<Fate, Foreign> {
     let datagram = Datagram::parse(frame)?;
     let settings = SETTINGS.get(0).ok_or(Foreign)?;
-    if datagram.destination.1 != settings.ports[datagram.version as usize] {
+    let family = datagram.version as usize;
+    if !settings.ports.contain(family, datagram.destination.1) {
         return Err(Foreign);
     }
     let pong = match Pong::verify(&datagram.packet(frame)?, settings) {

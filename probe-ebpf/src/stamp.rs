@@ -20,7 +20,8 @@ pub fn stamp(ctx: &TcContext) -> Result<(), Foreign> {
     let frame = Frame::from(ctx);
     let datagram = Datagram::parse(&frame)?;
     let settings = SETTINGS.get(0).ok_or(Foreign)?;
-    if datagram.source.1 != settings.ports[datagram.version as usize] {
+    let family = datagram.version as usize;
+    if !settings.ports.contain(family, datagram.source.1) {
         return Err(Foreign);
     }
     let mut packet = datagram.packet(&frame)?;

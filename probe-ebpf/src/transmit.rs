@@ -67,8 +67,8 @@ fn ping(ctx: &XdpContext) -> Result<u32, Foreign> {
     } else {
         Version::V6
     };
-    let from = settings.ports[version as usize];
-    if hop.interface != interface || port == 0 || from == 0 {
+    let family = version as usize;
+    if hop.interface != interface || port == 0 || settings.ports.first[family] == 0 {
         return Err(Foreign);
     }
 
@@ -100,6 +100,7 @@ fn ping(ctx: &XdpContext) -> Result<u32, Foreign> {
     batch.note(free, target, seq);
     let message = Message::ping(target, seq, settings.epoch, maps::now());
     let packet = message.encode(&settings.keys[0]);
+    let from = settings.ports.port(family, row.round(), seq);
     let header = headers::udp((hop.source, from), (to, port), &packet);
     header_at.write([header]);
     message_at.write(packet.0);

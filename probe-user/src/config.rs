@@ -10,6 +10,7 @@ mod problem;
 mod section;
 mod settings;
 mod targets;
+mod transmit;
 mod yaml;
 
 use std::{
@@ -24,6 +25,7 @@ use probe_common::{siphash::Key, wire::REFLECTOR_PORT};
 pub use self::{
     duration::{parse as parse_duration, show as show_duration},
     problem::{Errors, Place},
+    transmit::{Engine, Transmit},
 };
 use self::{
     groups::Groups,
@@ -41,6 +43,8 @@ use crate::{
 /// What a configuration file says.
 #[derive(Debug)]
 pub struct Config {
+    /// How pings leave.
+    pub transmit: Transmit,
     /// How pongs are received in the kernel; `None`: by the sockets alone.
     pub xdp: Option<Want>,
     /// The only interfaces that get XDP; `None`: those that targets are routed through.
@@ -93,7 +97,17 @@ impl Wanted {
 }
 
 /// The keys at the top of the file.
-const TOP_KEYS: [&str; 6] = ["keys", "engine", "xdp", "interfaces", "defaults", "groups"];
+const TOP_KEYS: [&str; 9] = [
+    "keys",
+    "engine",
+    "pumps",
+    "source_ports",
+    "source_port",
+    "xdp",
+    "interfaces",
+    "defaults",
+    "groups",
+];
 /// The keys of `keys`.
 const KEY_KEYS: [&str; 2] = ["current", "previous"];
 
@@ -125,12 +139,10 @@ pub fn load(path: &path::Path) -> Result<Config, Errors> {
 fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Config> {
     let top = yaml::parse(text, problems)?;
     let entries = mapping(&top, &Path::Top, &TOP_KEYS, problems)?;
-    if let Some(node) = get(entries, "engine") {
-        check_engine(node, problems);
-    }
     let xdp = get(entries, "xdp")
         .and_then(|node| word(node, &Path::Top.key("xdp"), &XDP_WORDS, problems))
         .unwrap_or(Some(Want::Auto));
+    let transmit = Transmit::read(entries, xdp.is_some(), problems);
     let interfaces = get(entries, "interfaces")
         .map(|node| read_interfaces(node, &Path::Top.key("interfaces"), problems));
     let keys = get(entries, "keys").and_then(|node| read_keys(node, folder, problems));
@@ -149,6 +161,7 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
         ),
     }
     Some(Config {
+        transmit,
         xdp,
         interfaces,
         keys: keys.unwrap_or_default(),
@@ -165,16 +178,6 @@ const XDP_WORDS: [(&str, Option<Want>); 4] = [
     ("generic", Some(Want::Generic)),
     ("off", None),
 ];
-
-/// Sockets are what sends the pings, whichever word asks for them.
-fn check_engine(node: &Node, problems: &mut Problems) {
-    let path = Path::Top.key("engine");
-    let words = [("auto", true), ("socket", true), ("kernel", false)];
-    if word(node, &path, &words, problems) == Some(false) {
-        let what = "this version has no kernel transmit engine yet; write auto";
-        problems.add(node.place, path, what);
-    }
-}
 
 /// The interfaces that XDP is to run on.
 fn read_interfaces(node: &Node, path: &Path<'_>, problems: &mut Problems) -> Vec<String> {

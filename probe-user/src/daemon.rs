@@ -1,6 +1,7 @@
 //! `heartprobe run`: what follows the world (configuration, names, network) and tells the prober.
 
-mod receivers;
+mod interfaces;
+mod transmission;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,9 +16,9 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use self::receivers::Receivers;
+use self::interfaces::Interfaces;
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Engine},
     fleet::{Class, Fleet, renumber},
     kernel::{Kernel, Want},
     metrics::Exporter,
@@ -39,6 +40,9 @@ const CLASSES: usize = 1024;
 /// How often the daemon looks whether its prober lives.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How often an interface that could not have an engine is asked again: its driver may have been set up anew.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// The names after a look-up, whether any address changed, and which names have none.
 type Refreshed = (Names, bool, Vec<(Box<str>, Unresolved)>);
 
@@ -49,7 +53,9 @@ type Refresh = JoinHandle<Refreshed>;
 pub struct Daemon {
     path: PathBuf,
     monitor: Monitor,
-    receivers: Receivers,
+    interfaces: Interfaces,
+    /// Those that targets are reached through, by index.
+    used: Vec<u32>,
     fleet: Arc<Fleet>,
     network: watch::Receiver<Network>,
     names: Option<Names>,
@@ -100,15 +106,18 @@ impl Daemon {
     pub async fn start(config: Config, path: PathBuf) -> anyhow::Result<Self> {
         let mut names = Names::new()?;
         look_up_all(&config, &path, &mut names).await?;
-        let (xdp, interfaces, keys, keyed) = (
+        let (xdp, interfaces, keys, keyed, transmit) = (
             config.xdp,
             config.interfaces.clone(),
             config.keys,
             config.keyed,
+            config.transmit.clone(),
         );
         let fleet = config.fleet(|name| names.address(name));
         let room = Room::of(&fleet);
-        let kernel = load_kernel(xdp, room);
+        let mut kernel = load_kernel(xdp, room, transmit.engine)?;
+        let transmission = transmission::start(kernel.as_mut(), &transmit)?;
+        let has_pumps = transmission.pumps.is_some();
         let table = match &kernel {
             Some(kernel) => kernel.table(),
             None => Table::in_memory(room.rows as u32),
@@ -117,11 +126,12 @@ impl Daemon {
         let counters = kernel
             .as_ref()
             .map(|kernel| kernel.counters() as Arc<dyn Source>);
-        let monitor = Monitor::start(table, keys, room.groups)?;
+        let monitor = Monitor::start(table, keys, room.groups, transmission)?;
         let mut daemon = Self {
             path,
             monitor,
-            receivers: Receivers::new(kernel, xdp.unwrap_or_default(), interfaces),
+            interfaces: Interfaces::new(kernel, xdp.unwrap_or_default(), interfaces, has_pumps),
+            used: Vec::new(),
             fleet: Arc::default(),
             network: network::follow().await?,
             names: Some(names),
@@ -135,6 +145,9 @@ impl Daemon {
         }
         let fleet = daemon.renumbered(fleet)?;
         daemon.probe(fleet)?;
+        if transmit.engine == Engine::Kernel {
+            daemon.interfaces.check_kernel_sends()?;
+        }
         daemon.monitor.vitals.reloaded(true);
         tracing::info!(
             "probing {} targets in {} groups",
@@ -157,11 +170,13 @@ impl Daemon {
     ) -> anyhow::Result<()> {
         let mut refresh: Option<Refresh> = None;
         let mut look = tokio::time::interval(LOOK);
+        let mut again = tokio::time::interval(AGAIN);
         loop {
             let due = self.names.as_ref().and_then(Names::next_due);
             tokio::select! {
                 _ = look.tick() => anyhow::ensure!(!self.monitor.has_ended(), "the prober ended"),
                 Ok(()) = self.network.changed() => self.route(),
+                _ = again.tick() => self.serve(),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
                     refresh = self.names.take().map(|names| tokio::spawn(look_up(names)));
                 }
@@ -248,7 +263,7 @@ impl Daemon {
 
     fn probe(&mut self, fleet: Fleet) -> anyhow::Result<()> {
         let classes: Vec<_> = fleet.classes.iter().map(Class::for_receiver).collect();
-        self.receivers
+        self.interfaces
             .set(&self.monitor.settings, &classes)
             .context("telling the kernel's programs what to receive")?;
         self.fleet = Arc::new(fleet);
@@ -275,9 +290,17 @@ impl Daemon {
             .iter()
             .filter_map(|&index| network.link(index).cloned());
         self.monitor.order(Order::Links(links.collect()));
-        self.monitor
-            .vitals
-            .set_engines(self.receivers.follow(&network, &used));
+        drop(network);
+        self.used = used;
+        self.serve();
+    }
+
+    /// Has every interface in use served by the best engines that it can have now.
+    fn serve(&mut self) {
+        let engines = self
+            .interfaces
+            .follow(&self.network.borrow(), &self.used, &self.monitor);
+        self.monitor.vitals.set_engines(engines);
     }
 }
 
@@ -307,12 +330,17 @@ async fn look_up_all(
     Ok(())
 }
 
-fn load_kernel(xdp: Option<Want>, room: Room) -> Option<Kernel> {
+fn load_kernel(xdp: Option<Want>, room: Room, engine: Engine) -> anyhow::Result<Option<Kernel>> {
     if xdp.is_none() {
         tracing::info!("xdp: off: pongs are timed at the sockets");
-        return None;
+        return Ok(None);
     }
-    Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32, 1)
-        .inspect_err(|error| tracing::warn!("pongs are timed at the sockets: {error}"))
-        .ok()
+    match Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32, 1) {
+        Ok(kernel) => Ok(Some(kernel)),
+        Err(error) if engine == Engine::Kernel => Err(error).context("engine: kernel"),
+        Err(error) => {
+            tracing::warn!("pings leave by sockets, and pongs are timed there: {error}");
+            Ok(None)
+        }
+    }
 }

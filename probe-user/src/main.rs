@@ -13,11 +13,6 @@ mod engine;
 mod fleet;
 mod flights;
 mod health;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the kernel's transmit engine is not wired to the prober yet"
-)]
 mod kernel;
 mod keys;
 mod metrics;

@@ -1,6 +1,10 @@
 //! A running monitor: the prober's thread and all that others read of it. `run` and `demo` differ in what they add.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::Context;
 use probe_common::{maps::Settings, siphash::Key};
@@ -8,8 +12,9 @@ use probe_common::{maps::Settings, siphash::Key};
 use crate::{
     changes::Change,
     fleet::Fleet,
+    kernel::TransmitError,
     metrics::{Exporter, Vitals},
-    prober::{Handle, Order, Prober},
+    prober::{Handle, Order, Prober, Transmission},
     random,
     snapshot::Live,
     table::Table,
@@ -36,7 +41,7 @@ pub struct Monitor {
     /// What the kernel's receiver must know.
     pub settings: Settings,
     prober: Handle,
-    thread: JoinHandle<std::io::Result<()>>,
+    thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Monitor {
@@ -44,7 +49,12 @@ impl Monitor {
     ///
     /// # Errors
     /// When the sockets cannot be opened.
-    pub fn start(table: Table, keys: [Key; 2], groups: usize) -> anyhow::Result<Self> {
+    pub fn start(
+        table: Table,
+        keys: [Key; 2],
+        groups: usize,
+        transmission: Transmission,
+    ) -> anyhow::Result<Self> {
         let live = Arc::new(Live::new(Arc::new(table)));
         let vitals = Arc::new(Vitals::new());
         let tally = Arc::new(Tally::new(groups));
@@ -53,8 +63,14 @@ impl Monitor {
             epoch: random::epoch().context("drawing an epoch")?,
             ..Settings::default()
         };
-        let prober = Prober::new(live.clone(), vitals.clone(), tally.clone(), settings)
-            .context("opening the sockets that pings leave by")?;
+        let prober = Prober::new(
+            live.clone(),
+            vitals.clone(),
+            tally.clone(),
+            settings,
+            transmission,
+        )
+        .context("opening the sockets that pings leave by")?;
         let settings = *prober.settings();
         let (prober, thread) = prober.start().context("starting the prober's thread")?;
         Ok(Self {
@@ -70,6 +86,21 @@ impl Monitor {
     /// Gives the prober an order.
     pub fn order(&self, order: Order) {
         self.prober.order(order);
+    }
+
+    /// Has the kernel send by this interface, which has this Ethernet address, if it can.
+    ///
+    /// # Errors
+    /// With why it cannot.
+    pub fn open(&self, interface: u32, mac: [u8; 6]) -> Result<(), TransmitError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.order(Order::Open {
+            interface,
+            mac,
+            answer,
+        });
+        // A prober that has ended is noticed by whoever waits for that.
+        answered.recv().unwrap_or(Err(TransmitError::Silent))
     }
 
     /// What scrapes read: of the sockets, and of the kernel where it receives.

@@ -11,7 +11,7 @@ use rtnetlink::{
     Handle, MulticastGroup, RouteMessageBuilder, new_multicast_connection,
     packet_route::{
         AddressFamily,
-        link::{LinkAttribute, LinkFlags, LinkMessage},
+        link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteType},
     },
 };
@@ -35,6 +35,8 @@ pub struct Link {
     pub works: bool,
     /// Whether it is the loopback interface.
     pub loopback: bool,
+    /// Its Ethernet address; `None`: it is of another kind.
+    pub ethernet: Option<[u8; 6]>,
 }
 
 impl Link {
@@ -45,6 +47,7 @@ impl Link {
             name: "lo".into(),
             works: true,
             loopback: true,
+            ethernet: None,
         }
     }
 }
@@ -165,6 +168,14 @@ async fn read(handle: &Handle) -> anyhow::Result<Network> {
 
 fn link(message: LinkMessage) -> Link {
     let flags = message.header.flags;
+    let is_ethernet = message.header.link_layer_type == LinkLayerType::Ether;
+    let ethernet = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(address) if is_ethernet => address.as_slice().try_into().ok(),
+            _ => None,
+        });
     let name = message
         .attributes
         .into_iter()
@@ -177,6 +188,7 @@ fn link(message: LinkMessage) -> Link {
         name: name.unwrap_or_default(),
         works: flags.contains(LinkFlags::Up | LinkFlags::Running),
         loopback: flags.contains(LinkFlags::Loopback),
+        ethernet,
     }
 }
 

@@ -7,6 +7,7 @@
 mod outages;
 
 use std::{
+    hint::black_box,
     io,
     sync::{Arc, mpsc},
     thread::JoinHandle,
@@ -15,7 +16,8 @@ use std::{
 use probe_common::{
     address::Address,
     maps::{self, Settings},
-    row::Answer,
+    ports::Ports,
+    row::{Answer, Row},
     siphash::Key,
 };
 
@@ -27,9 +29,10 @@ use crate::{
         schedule::Schedule,
         verdict::{Outcome, State},
     },
-    engine::{BATCH, Departure, SocketEngine},
+    engine::{BATCH, Departure, KernelEngine, PumpError, Pumps, SocketEngine},
     fleet::{Class, Fleet},
     flights::{Flight, Flights},
+    kernel::TransmitError,
     metrics::Vitals,
     network::Link,
     snapshot::Live,
@@ -45,10 +48,24 @@ const GRACE: u64 = 5_000_000;
 
 /// How long verdicts may wait for a turn that has pings to send, ns: else each slot of the schedule would wake the loop
 /// twice, for its pings and, a timeout later, for their verdicts.
-const PATIENCE: u64 = 5_000_000;
+const PATIENCE: u64 = 10_000_000;
 
 /// Without anything to do the loop turns as often as this, so that its health can be seen from outside.
 const IDLE: u64 = 200_000_000;
+
+/// Pings that the kernel is handed at a time: few enough that the time before is that of all.
+const SHARE: usize = 1024;
+
+/// How pings leave.
+#[derive(Debug, Default)]
+pub struct Transmission {
+    /// The first of the monitor's ports; `None`: wherever there are enough free ones in a row.
+    pub first_port: Option<u16>,
+    /// Over how many of them a target's pings go in turn, see [`Ports::paths`].
+    pub paths: u16,
+    /// The kernel engine's, where there is one.
+    pub pumps: Option<Pumps>,
+}
 
 /// What the daemon tells the prober.
 #[derive(Debug)]
@@ -59,6 +76,15 @@ pub enum Order {
     Keys([Key; 2]),
     /// These are the links that targets are reached through now.
     Links(Vec<Link>),
+    /// Have the kernel send by this interface, which has this Ethernet address, if it can; the answer tells why not.
+    Open {
+        /// Its index.
+        interface: u32,
+        /// Its address.
+        mac: [u8; 6],
+        /// Gets the answer.
+        answer: mpsc::SyncSender<Result<(), TransmitError>>,
+    },
     /// End.
     Stop,
 }
@@ -88,9 +114,12 @@ pub struct Prober {
     schedule: Schedule,
     flights: Flights,
     outages: Outages,
-    engine: SocketEngine,
+    sockets: SocketEngine,
+    kernel: Option<KernelEngine>,
     classes: Vec<maps::Class>,
     links: Vec<Link>,
+    /// The targets that are due, and room for more.
+    due: Vec<u32>,
 }
 
 impl Prober {
@@ -103,21 +132,30 @@ impl Prober {
         vitals: Arc<Vitals>,
         tally: Arc<Tally>,
         mut settings: Settings,
+        transmission: Transmission,
     ) -> io::Result<Self> {
-        let engine = SocketEngine::open(tally, vitals.clone())?;
-        settings.ports = engine.ports()?;
+        let sockets = SocketEngine::open(transmission.first_port, tally, vitals.clone())?;
+        settings.ports = Ports {
+            first: sockets.ports()?,
+            paths: transmission.paths,
+            ..Ports::default()
+        };
         settings.rows = live.table.rows().len() as u32;
         Ok(Self {
             live,
+            kernel: transmission
+                .pumps
+                .map(|pumps| KernelEngine::new(pumps, vitals.clone())),
             vitals,
             settings,
             fleet: Arc::default(),
             schedule: Schedule::new(),
             flights: Flights::default(),
             outages: Outages::default(),
-            engine,
+            sockets,
             classes: Vec::new(),
             links: Vec::new(),
+            due: Vec::new(),
         })
     }
 
@@ -127,11 +165,11 @@ impl Prober {
     }
 
     /// Starts the thread. It ends with [`Order::Stop`], or with an error that leaves nothing to probe with.
-    pub fn start(self) -> io::Result<(Handle, JoinHandle<io::Result<()>>)> {
+    pub fn start(self) -> io::Result<(Handle, JoinHandle<anyhow::Result<()>>)> {
         let (orders, inbox) = mpsc::channel();
         let handle = Handle {
             orders,
-            waker: self.engine.waker(),
+            waker: self.sockets.waker(),
         };
         let thread = std::thread::Builder::new()
             .name("prober".into())
@@ -139,28 +177,27 @@ impl Prober {
         Ok((handle, thread))
     }
 
-    fn run(mut self, orders: &mpsc::Receiver<Order>) -> io::Result<()> {
-        let mut due = Vec::new();
+    fn run(mut self, orders: &mpsc::Receiver<Order>) -> anyhow::Result<()> {
         loop {
             let now = clock::monotonic();
             self.vitals.turn();
             loop {
                 match orders.try_recv() {
                     Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
-                    Ok(order) => self.obey(order, now),
+                    Ok(order) => self.obey(order, now)?,
                     Err(mpsc::TryRecvError::Empty) => break,
                 }
             }
             let rows = self.live.table.rows();
-            let heard = self.engine.drain(rows, &self.classes, &self.settings)?;
+            let heard = self.sockets.drain(rows, &self.classes, &self.settings)?;
             if let Some(from) = heard.lost_since {
                 self.outages.lost_pongs(from, clock::monotonic());
             }
             self.evaluate(heard.until);
-            self.ping(&mut due);
+            self.ping()?;
             self.vitals
                 .set_fit(!self.links.is_empty() && !self.outages.last());
-            self.engine.wait(self.next_turn())?;
+            self.sockets.wait(self.next_turn())?;
         }
     }
 
@@ -173,13 +210,24 @@ impl Prober {
             .fold(idle, u64::min)
     }
 
-    fn obey(&mut self, order: Order, now: u64) {
+    fn obey(&mut self, order: Order, now: u64) -> Result<(), PumpError> {
         match order {
             Order::Fleet(fleet) => self.change_fleet(fleet, now),
             Order::Keys(keys) => self.settings.keys = keys,
             Order::Links(links) => self.change_links(links, now),
+            Order::Open {
+                interface,
+                mac,
+                answer,
+            } => {
+                let kernel = self.kernel.as_mut();
+                let opened = kernel.map_or(Ok(Ok(())), |kernel| kernel.open(interface, mac))?;
+                // Whoever asked may have given up.
+                let _ = answer.send(opened);
+            }
             Order::Stop => {}
         }
+        Ok(())
     }
 
     fn change_links(&mut self, links: Vec<Link>, now: u64) {
@@ -191,6 +239,9 @@ impl Prober {
         }
         for link in &links {
             self.outages.set_link(link.index, link.works, now);
+        }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.keep(&links);
         }
         self.links = links;
     }
@@ -288,50 +339,82 @@ impl Prober {
     }
 
     /// Sends every ping that is due.
-    fn ping(&mut self, due: &mut Vec<(u32, u64)>) {
+    fn ping(&mut self) -> Result<(), PumpError> {
         let now = clock::monotonic();
-        due.clear();
-        self.schedule.due(now, |target, at| due.push((target, at)));
-        let Some(&(_, first)) = due.first() else {
-            return;
-        };
-        self.vitals.lag.observe(seconds(now.saturating_sub(first)));
-        for batch in due.chunks(BATCH) {
-            for &(number, at) in batch {
-                let row = &self.live.table.rows()[number as usize];
-                let too_late = now.saturating_sub(at) > MOST_LAG;
-                if too_late || !self.engine.stage(number, row, &self.settings) {
-                    self.unsent(number, now);
-                }
+        let mut due = std::mem::take(&mut self.due);
+        let (mut first, mut too_late) = (None, Vec::new());
+        self.schedule.due(now, |target, at| {
+            first.get_or_insert(at);
+            if now.saturating_sub(at) > MOST_LAG {
+                too_late.push(target);
+            } else {
+                due.push(target);
             }
-            self.flush();
+        });
+        if let Some(first) = first {
+            self.vitals.lag.observe(seconds(now.saturating_sub(first)));
         }
+        for target in too_late {
+            self.unsent(target, now);
+        }
+        for share in due.chunks(SHARE) {
+            self.send(share)?;
+        }
+        due.clear();
+        self.due = due;
+        Ok(())
     }
 
-    fn flush(&mut self) {
-        let at = clock::monotonic();
-        let mut failed = Vec::new();
+    /// Sends a ping to each of these targets: by the kernel what it can send, the rest by sockets.
+    fn send(&mut self, targets: &[u32]) -> Result<(), PumpError> {
         let rows = self.live.table.rows();
-        self.engine.flush(|Departure { target, seq, left }| {
+        let standings = &self.live.standings;
+        let (mut unsent, mut nowhere) = (Vec::new(), Vec::new());
+        let mut depart = |Departure { target, seq, left }, at| {
             let row = &rows[target as usize];
             if left {
                 let class = &self.classes[usize::from(row.class())];
-                self.live.standings.count_ping(target);
+                standings.count_ping(target);
                 self.flights
                     .push(class.timeout_ns.into(), Flight { target, seq, at });
             } else {
                 row.take_back(seq);
-                failed.push(target);
+                unsent.push(target);
             }
-        });
-        for target in failed {
-            self.unsent(target, at);
+        };
+        let mut rest = targets.to_vec();
+        if let Some(kernel) = &mut self.kernel {
+            fetch(rows, targets);
+            let at = clock::monotonic();
+            kernel.send(rows, &mut rest, |departure| depart(departure, at))?;
         }
+        for batch in rest.chunks(BATCH) {
+            for &target in batch {
+                let row = &rows[target as usize];
+                if !self.sockets.stage(target, row, &self.settings) {
+                    nowhere.push(target);
+                }
+            }
+            let at = clock::monotonic();
+            self.sockets.flush(|departure| depart(departure, at));
+        }
+        let now = clock::monotonic();
+        for target in unsent.into_iter().chain(nowhere) {
+            self.unsent(target, now);
+        }
+        Ok(())
     }
 
     fn unsent(&mut self, number: u32, now: u64) {
         self.vitals.unsent.inc();
         self.judge(number, Outcome::Unsent, now);
+    }
+}
+
+/// Has the rows come into the CPU's cache side by side: the kernel, which needs them one after the other, would wait for each.
+fn fetch(rows: &[Row], targets: &[u32]) {
+    for &target in targets {
+        black_box(rows[target as usize].sent());
     }
 }
 

@@ -5,6 +5,7 @@ mod inbox;
 mod outbox;
 mod rejection;
 mod wait;
+mod watch;
 
 use std::{
     io,
@@ -19,6 +20,7 @@ pub use self::{
     outbox::Outbox,
     rejection::Rejection,
     wait::{Waker, wait},
+    watch::Watch,
 };
 
 /// How often a call is made again when the error that it gave may belong to an earlier ping.

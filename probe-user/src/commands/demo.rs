@@ -13,7 +13,7 @@ use crate::{
     metrics::{Engine, Receive, Transmit},
     monitor::{self, Monitor},
     network::Link,
-    prober::Order,
+    prober::{Order, Transmission},
     table::Table,
     tally::Source,
     web::{self, BindError, Web},
@@ -57,7 +57,12 @@ impl Args {
         let url = format!("http://{}", listener.local_addr()?);
         let fleet = Arc::new(demo::start().await.context("starting the demo's hosts")?);
         let table = Table::in_memory(fleet.targets.len() as u32)?;
-        let monitor = Monitor::start(table, Default::default(), fleet.groups.len())?;
+        let monitor = Monitor::start(
+            table,
+            Default::default(),
+            fleet.groups.len(),
+            Transmission::default(),
+        )?;
         monitor.vitals.set_engines(vec![Engine {
             interface: "lo".into(),
             transmit: Transmit::Socket,

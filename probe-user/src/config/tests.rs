@@ -122,7 +122,7 @@ fn unknown_keys() {
         says("groups: [{name: a, intervall: 1s, targets: []}]\ninterval: 5s\nzzz: 1"),
         "hp.yml:1:20: groups[0].intervall: unknown key; did you mean interval?\n\
          hp.yml:2:1: interval: unknown key; interval belongs under defaults or under a group\n\
-         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, xdp, interfaces, defaults, groups"
+         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, xdp, interfaces, defaults, groups"
     );
 }
 
@@ -329,10 +329,41 @@ fn engine_and_xdp() {
         says(&format!(
             "engine: kernel\nxdp: natve\ninterfaces: [eth0, eth0, 'a b']\n{groups}"
         )),
-        "hp.yml:1:9: engine: this version has no kernel transmit engine yet; write auto\n\
-         hp.yml:2:6: xdp: \"natve\" is not known; did you mean native?\n\
+        "hp.yml:2:6: xdp: \"natve\" is not known; did you mean native?\n\
          hp.yml:3:20: interfaces[1]: eth0 is there twice; leave one out\n\
          hp.yml:3:26: interfaces[2]: \"a b\" is no name of an interface; see: ip link"
+    );
+}
+
+#[test]
+fn how_pings_leave() {
+    let groups = "groups: [{name: a, targets: []}]";
+    assert_eq!(read(groups).unwrap().transmit, Transmit::default());
+    let config = read(&format!(
+        "engine: kernel\nsource_ports: 4\nsource_port: 40000\npumps: [2, 3]\n{groups}"
+    ))
+    .unwrap();
+    let expected = Transmit {
+        engine: Engine::Kernel,
+        paths: 4,
+        first_port: Some(40_000),
+        pumps: vec![2, 3],
+    };
+    assert_eq!(config.transmit, expected);
+    assert_eq!(
+        says(&format!(
+            "engine: kernle\nsource_ports: 3\nsource_port: 65505\npumps: [0, 0, 9999, x]\n{groups}"
+        )),
+        "hp.yml:1:9: engine: \"kernle\" is not known; did you mean kernel?\n\
+         hp.yml:2:15: source_ports: 3 cannot be; write 1, 2, 4, 8 or 16\n\
+         hp.yml:3:14: source_port: 65505 is out of range; it is the first of 32 ports and must be 1 to 65504\n\
+         hp.yml:4:12: pumps[1]: CPU 0 is there twice; leave one out\n\
+         hp.yml:4:15: pumps[2]: 9999 is no CPU; see: lscpu --extended\n\
+         hp.yml:4:21: pumps[3]: \"x\" is no whole number; write digits alone"
+    );
+    assert_eq!(
+        says(&format!("engine: kernel\nxdp: off\n{groups}")),
+        "hp.yml:1:9: engine: the kernel sends pings by the program that receives them; leave xdp: off out"
     );
 }
 

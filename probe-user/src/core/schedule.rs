@@ -3,9 +3,19 @@
 //! For each interval there is a wheel of slots that covers it once. A target keeps its slot as long as it is
 //! configured, so its phase outlives every reload; new targets take the slots in a mixed order, which spreads them
 //! evenly over the interval and keeps neighbours (a rack, a block) apart in time.
+//!
+//! Of a small fleet several slots fall due together: each wake-up costs more than a few pings do.
+
+use std::ops::RangeInclusive;
 
 /// The shortest slot, ns: more often than each millisecond nothing is woken.
 const SHORTEST_SLOT: u64 = 1_000_000;
+
+/// Slots fall due together until they hold this many pings, or span [`LONGEST_TICK`].
+const TICK_PINGS: usize = 16;
+
+/// The longest time between the first and the last of the slots that fall due together, ns.
+const LONGEST_TICK: u64 = 10_000_000;
 
 /// Slots of a wheel at the most: of an hour's interval they are a second long.
 const MOST_SLOTS: u64 = 4096;
@@ -39,8 +49,11 @@ struct Wheel {
     next_fill: usize,
     /// Slots that removed targets have left one place short.
     holes: Vec<u16>,
-    /// How many slots have been handed out since time 0: slot `turn % slots` is due at `turn * interval / slots`.
+    /// How many slots have been handed out since time 0: slot `turn % slots` begins at `turn * interval / slots`.
     turn: u64,
+    targets: usize,
+    /// How many slots fall due together, when the last of them begins.
+    tick: u64,
 }
 
 impl Schedule {
@@ -116,6 +129,8 @@ impl Wheel {
             next_fill: 0,
             holes: Vec::new(),
             turn: 0,
+            targets: 0,
+            tick: 1,
         };
         wheel.turn = wheel.turn_after(now);
         wheel
@@ -131,6 +146,8 @@ impl Wheel {
             usize::from,
         );
         self.slots[slot].push(target);
+        self.targets += 1;
+        self.set_tick();
         slot as u16
     }
 
@@ -139,31 +156,49 @@ impl Wheel {
         if let Some(at) = targets.iter().position(|&t| t == target) {
             targets.swap_remove(at);
             self.holes.push(slot);
+            self.targets -= 1;
+            self.set_tick();
         }
     }
 
-    fn due_at(&self, turn: u64) -> u64 {
+    fn set_tick(&mut self) {
+        let enough = TICK_PINGS * self.slots.len() / self.targets.max(1);
+        let most = LONGEST_TICK * self.slots.len() as u64 / self.interval;
+        self.tick = (enough as u64).min(most).max(1);
+    }
+
+    /// When that turn's slot begins, ns.
+    fn begin(&self, turn: u64) -> u64 {
         let slots = self.slots.len() as u64;
         turn / slots * self.interval + turn % slots * self.interval / slots
     }
 
-    /// The first turn that is due after `now`.
+    /// The turns from that of `turn`'s tick's first slot on to that of its last. A tick ends where the wheel does.
+    fn tick_of(&self, turn: u64) -> RangeInclusive<u64> {
+        let slots = self.slots.len() as u64;
+        let slot = turn % slots;
+        let first = slot - slot % self.tick;
+        let last = (first + self.tick - 1).min(slots - 1);
+        turn - slot + first..=turn - slot + last
+    }
+
+    /// The first turn that begins after `now`.
     fn turn_after(&self, now: u64) -> u64 {
         let slots = self.slots.len() as u64;
         let within = (now % self.interval) as u128 * u128::from(slots) / u128::from(self.interval);
         let turn = now / self.interval * slots + within as u64;
         // The division rounded down: the turn found may lie at `now` or before it, and so may the one after it.
         (turn..turn + 3)
-            .find(|&turn| self.due_at(turn) > now)
+            .find(|&turn| self.begin(turn) > now)
             .unwrap_or(turn + 3)
     }
 
     fn due(&mut self, now: u64, ping: &mut impl FnMut(u32, u64)) {
         let slots = self.slots.len() as u64;
-        let end = self.turn_after(now);
+        let end = *self.tick_of(self.turn_after(now)).start();
         self.turn = self.turn.max(end.saturating_sub(slots));
         while self.turn < end {
-            let due_at = self.due_at(self.turn);
+            let due_at = self.begin(*self.tick_of(self.turn).end());
             for &target in &self.slots[(self.turn % slots) as usize] {
                 ping(target, due_at);
             }
@@ -175,7 +210,7 @@ impl Wheel {
         let slots = self.slots.len() as u64;
         (self.turn..self.turn + slots)
             .find(|turn| !self.slots[(turn % slots) as usize].is_empty())
-            .map(|turn| self.due_at(turn))
+            .map(|turn| self.begin(*self.tick_of(turn).end()))
     }
 }
 

@@ -10,7 +10,11 @@ mod stamp;
 
 use std::{env, net::SocketAddr};
 
-use probe_common::{siphash::Key, wire::Kind};
+use probe_common::{
+    ports::{self, Ports},
+    siphash::Key,
+    wire::Kind,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::frames::{Frame, run};
@@ -21,7 +25,11 @@ const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
 
 pub(super) const EPOCH: u32 = 0xdead_beef;
-pub(super) const PORTS: [u16; 2] = [40_004, 40_006];
+pub(super) const PORTS: Ports = Ports {
+    first: [40_003, 60_005],
+    paths: 4,
+    reserved: 0,
+};
 
 /// What was loaded; `None` without the privilege.
 pub(super) fn privileged<T>(loaded: Result<T, LoadError>) -> Option<T> {
@@ -49,7 +57,7 @@ pub(super) fn now() -> u64 {
 pub(super) fn ends() -> [(SocketAddr, SocketAddr); 2] {
     [
         ("198.18.0.1:40004", "198.18.0.2:4862"),
-        ("[fd00::1]:40006", "[fd00::2]:4862"),
+        ("[fd00::1]:60006", "[fd00::2]:4862"),
     ]
     .map(|(monitor, host)| (monitor.parse().unwrap(), host.parse().unwrap()))
 }

@@ -4,8 +4,8 @@
 //!
 //! 1. Pongs must be taken in by XDP somewhere ([`Kernel::attach`]) before the first ping. The driver of an interface may need it
 //!    there to send at all, and the kernel runs a program that is attached nowhere only after some 30 ms.
-//! 2. Each pump thread has a [`Transmitter`] for a CPU of its own and is bound to that CPU. It makes it itself, and uses it
-//!    from no other thread.
+//! 2. Either one thread sends, on whatever CPU it happens to be, or several do, each bound to a CPU of its own
+//!    ([`Transmitter::bind`]).
 //! 3. [`Transmitter::trial`] tells whether an interface takes live frames; again after the interface was down or its driver
 //!    changed.
 //! 4. A row's next hop is [`Row::hop`](probe_common::row::Row::hop), what that number means is told with
@@ -35,7 +35,7 @@ use probe_common::{
     batch::{Batch, LIVE_MARK, Outcome, ROOM, TRIAL},
     maps::Hop,
 };
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use super::{
     Kernel, LoadError,
@@ -69,9 +69,9 @@ pub enum TransmitError {
     /// As above: the programs for it could not be loaded.
     #[error("cannot follow what interfaces answer: {0}")]
     Programs(Arc<LoadError>),
-    /// Two pumps on one CPU would take each other's pings.
-    #[error("CPU {0} has a pump already")]
-    Taken(u32),
+    /// Two pumps that meet on a CPU would take each other's pings.
+    #[error("a CPU can have one pump only")]
+    Taken,
     /// The CPU is not there or not allowed.
     #[error("cannot bind a pump to CPU {cpu}: {error}")]
     Cpu {
@@ -117,8 +117,8 @@ pub(super) struct Transmit {
     hops: Array<MapData, Value<Hop>>,
     batches: OwnedFd,
     cpus: u32,
-    /// The CPUs that have a pump.
-    pumps: Vec<u32>,
+    /// The CPUs that have a pump; `None`: any of them.
+    pumps: Vec<Option<u32>>,
     witness: Result<Witness, Arc<LoadError>>,
     /// Attached as the first pump starts.
     links: Option<Arc<[Link; 2]>>,
@@ -177,17 +177,21 @@ impl Kernel {
         self.transmit.hops.set(number, Value(*hop), 0)
     }
 
-    /// Makes the calling thread the pump of a CPU. Needs Linux 5.18.
-    pub fn transmitter(&mut self, cpu: u32) -> Result<Transmitter, TransmitError> {
+    /// The hold of the pump of a CPU, or of the only pump. Needs Linux 5.18.
+    pub fn transmitter(&mut self, cpu: Option<u32>) -> Result<Transmitter, TransmitError> {
         if let Ok(version) = KernelVersion::current()
             && version < KernelVersion::new(5, 18, 0)
         {
             return Err(TransmitError::Kernel(version));
         }
-        if self.transmit.pumps.contains(&cpu) {
-            return Err(TransmitError::Taken(cpu));
+        let mut pumps = self.transmit.pumps.iter();
+        if pumps.any(|pump| pump.is_none() || cpu.is_none() || *pump == cpu) {
+            return Err(TransmitError::Taken);
         }
-        bind(cpu)?;
+        if let Some(cpu) = cpu.filter(|cpu| *cpu >= self.transmit.cpus) {
+            let error = io::Error::from_raw_os_error(libc::EINVAL);
+            return Err(TransmitError::Cpu { cpu, error });
+        }
         let transmitter = Transmitter {
             program: self.receive.try_clone().map_err(TransmitError::Share)?,
             batches: MmapOptions::new()
@@ -195,6 +199,7 @@ impl Kernel {
                 .map_raw(&self.transmit.batches)
                 .map_err(TransmitError::Share)?,
             cpu,
+            cpus: self.transmit.cpus,
             frames: FRAMES,
             _links: self.transmit.links()?,
         };
@@ -208,33 +213,39 @@ impl Kernel {
 pub struct Transmitter {
     program: OwnedFd,
     batches: MmapRaw,
-    cpu: u32,
+    cpu: Option<u32>,
+    cpus: u32,
     frames: u32,
     _links: Arc<[Link; 2]>,
 }
 
 impl Transmitter {
+    /// Binds the calling thread to this pump's CPU, if it has one of its own.
+    ///
+    /// # Errors
+    /// When the CPU is not there or this process may not use it.
+    pub fn bind(&self) -> Result<(), TransmitError> {
+        self.cpu.map_or(Ok(()), bind)
+    }
+
     /// Whether an interface takes live frames: sends it one that is for nobody, of the length of an IPv4 ping, from its own
     /// Ethernet address to its own.
     pub fn trial(&mut self, interface: u32, mac: [u8; 6]) -> Result<(), TransmitError> {
         let mut frame = [0; LIVE_MARK + FRAME];
         let addresses = [mac.as_slice(), &mac, &EXPERIMENT].concat();
         frame[LIVE_MARK..LIVE_MARK + addresses.len()].copy_from_slice(&addresses);
-        let (mut left, mut dropped) = (false, 0);
-        self.batch().fill(interface, &[TRIAL]);
-        self.run(&frame, 1)?;
-        for (_, outcome) in self.batch().outcomes(&[TRIAL]) {
-            match outcome {
-                Outcome::Left(_) => left = self.batch().is_settled(),
-                Outcome::Dropped(_, errno) => dropped = errno,
-                Outcome::Untouched => dropped = self.batch().refusal(),
+        let mut result = Err(TransmitError::Silent);
+        self.run(&frame, interface, &[TRIAL], |batch, tried| {
+            for (_, outcome) in batch.outcomes(tried) {
+                result = match outcome {
+                    Outcome::Left(_) if batch.is_settled() => Ok(()),
+                    Outcome::Left(_) => Err(TransmitError::Silent),
+                    Outcome::Dropped(_, errno) => Err(refusal(errno)),
+                    Outcome::Untouched => Err(refusal(batch.refusal())),
+                };
             }
-        }
-        match (left, dropped) {
-            (true, _) => Ok(()),
-            (false, 0) => Err(TransmitError::Silent),
-            (false, errno) => Err(refusal(errno)),
-        }
+        })?;
+        result
     }
 
     /// Sends the next ping to each of `targets` that is reached by this interface, and tells of each that was opened whether
@@ -249,65 +260,87 @@ impl Transmitter {
         rest: &mut Vec<u32>,
         mut departed: impl FnMut(Departure),
     ) -> Result<(), TransmitError> {
-        let mut result = Ok(());
-        for targets in targets.chunks(ROOM) {
-            self.batch().fill(interface, targets);
-            let run = self.run(&[0; LIVE_MARK + FRAME], targets.len() as u32);
-            let mut error = self.batch().refusal();
-            for (target, outcome) in self.batch().outcomes(targets) {
-                let (seq, left) = match outcome {
-                    Outcome::Left(seq) => (seq, true),
-                    Outcome::Dropped(seq, errno) => {
-                        error = errno;
-                        (seq, false)
-                    }
-                    Outcome::Untouched => {
-                        rest.push(target);
-                        continue;
-                    }
-                };
-                departed(Departure { target, seq, left });
-            }
-            result = match (run, error) {
-                (Err(error), _) => Err(error),
-                (Ok(()), 0) => result,
-                (Ok(()), errno) => Err(refusal(errno)),
-            };
+        let mut error = 0;
+        let mut told = 0;
+        let run = self.run(
+            &[0; LIVE_MARK + FRAME],
+            interface,
+            targets,
+            |batch, taken| {
+                told += taken.len();
+                if batch.refusal() != 0 {
+                    error = batch.refusal();
+                }
+                for (target, outcome) in batch.outcomes(taken) {
+                    let (seq, left) = match outcome {
+                        Outcome::Left(seq) => (seq, true),
+                        Outcome::Dropped(seq, errno) => {
+                            error = errno;
+                            (seq, false)
+                        }
+                        Outcome::Untouched => {
+                            rest.push(target);
+                            continue;
+                        }
+                    };
+                    departed(Departure { target, seq, left });
+                }
+            },
+        );
+        rest.extend(&targets[told..]);
+        match error {
+            _ if run.is_err() => run,
+            0 => Ok(()),
+            errno => Err(refusal(errno)),
         }
-        result
     }
 
-    /// Runs the program until it has taken all targets of this CPU's batch, or never will.
-    fn run(&self, frame: &[u8], targets: u32) -> Result<(), TransmitError> {
-        let batch = self.batch();
-        let mut bound = false;
-        loop {
-            let taken = batch.taken();
-            let run = run_live(self.program.as_fd(), frame, targets - taken, self.frames);
-            if batch.taken() == targets {
-                return Ok(());
-            }
+    /// Has the program take the targets, a batch at a time, and shows each batch when it is done with those told of; they come
+    /// in order.
+    fn run(
+        &self,
+        frame: &[u8],
+        interface: u32,
+        mut targets: &[u32],
+        mut done: impl FnMut(&Batch, &[u32]),
+    ) -> Result<(), TransmitError> {
+        let mut idle = false;
+        while !targets.is_empty() {
+            let batch = self.batch()?;
+            batch.fill(interface, targets);
+            let count = targets.len().min(ROOM) as u32;
+            let run = run_live(self.program.as_fd(), frame, count, self.frames);
+            let taken = batch.close() as usize;
+            done(batch, &targets[..taken]);
+            targets = &targets[taken..];
             match run {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(TransmitError::Run(error)),
-                Ok(()) if batch.taken() > taken => {}
-                Ok(()) if bound => return Err(TransmitError::Silent),
-                // Someone moved this thread to another CPU, whose batch is empty.
+                Ok(()) if taken > 0 => idle = false,
+                Ok(()) if idle => return Err(TransmitError::Silent),
+                // This thread was moved to another CPU, which has another batch.
                 Ok(()) => {
-                    bind(self.cpu)?;
-                    bound = true;
+                    self.bind()?;
+                    idle = true;
                 }
             }
         }
+        Ok(())
     }
 
+    /// The batch of this pump's CPU, or of the one that the thread is on now.
     #[expect(clippy::cast_ptr_alignment, reason = "a mapping is aligned to a page")]
-    fn batch(&self) -> &Batch {
+    fn batch(&self) -> Result<&Batch, TransmitError> {
+        let cpu = self.cpu.unwrap_or_else(|| sched_getcpu() as u32);
+        if cpu >= self.cpus {
+            // The kernel found a CPU at start that is not among those it can have.
+            return Err(TransmitError::Silent);
+        }
         let first = self.batches.as_ptr().cast::<Batch>();
         // SAFETY: the mapping holds a batch for each CPU, of which `cpu` is one.
-        let own = unsafe { first.add(self.cpu as usize) };
+        let own = unsafe { first.add(cpu as usize) };
         // SAFETY: it is aligned (four pages each), lives as long as `self`, and is atomics alone.
-        unsafe { &*own }
+        Ok(unsafe { &*own })
     }
 }
 

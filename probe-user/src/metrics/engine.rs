@@ -14,6 +14,8 @@ pub struct Engine {
 /// How pings leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit {
+    /// Made and sent inside the kernel.
+    Kernel,
     /// From the daemon's sockets.
     Socket,
 }
@@ -33,6 +35,7 @@ impl Transmit {
     /// The value of the `transmit` label.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Kernel => "kernel",
             Self::Socket => "socket",
         }
     }

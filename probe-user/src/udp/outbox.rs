@@ -55,11 +55,6 @@ impl Outbox {
         self.filled
     }
 
-    /// Whether there is no room for another.
-    pub fn is_full(&self) -> bool {
-        self.filled == self.slots.len()
-    }
-
     /// Adds a message to `to`, from the local address `from` if that is given. Nothing happens if the box is full.
     pub fn push(&mut self, to: SocketAddr, from: Option<IpAddr>, bytes: [u8; LEN]) {
         let Some(slot) = self.slots.get_mut(self.filled) else {

@@ -1,13 +1,16 @@
 //! Waiting for a datagram, for a moment, or to be woken by another thread.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::{Errno, read, write},
 };
 
-use super::Socket;
 use crate::clock;
 
 /// Ends a [`wait`] of another thread.
@@ -30,10 +33,10 @@ impl Waker {
     }
 }
 
-/// Waits until one of the sockets has something to read (a datagram or a rejection), until `moment` (ns of the
-/// monotonic clock), or until woken.
-pub fn wait<'a>(
-    sockets: impl Iterator<Item = &'a Socket>,
+/// Waits until one of these (a socket, or those of a [`Watch`](super::Watch)) has something to read, a datagram or a rejection;
+/// until `moment` (ns of the monotonic clock); or until woken.
+pub fn wait<'a, F: AsFd + 'a>(
+    readers: impl IntoIterator<Item = &'a F>,
     waker: &Waker,
     moment: u64,
 ) -> io::Result<()> {
@@ -46,7 +49,8 @@ pub fn wait<'a>(
         tv_nsec: (left % 1_000_000_000) as i64,
     };
     let mut watched = vec![PollFd::new(&waker.0, PollFlags::IN)];
-    watched.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
+    let readers = readers.into_iter();
+    watched.extend(readers.map(|reader| PollFd::new(reader, PollFlags::IN)));
     match poll(&mut watched, Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),

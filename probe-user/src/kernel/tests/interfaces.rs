@@ -112,7 +112,6 @@ fn round_trips(want: Want) {
         epoch: EPOCH,
         rows: 2,
         ports: PORTS,
-        reserved: 0,
     };
     monitor.set_settings(&settings).unwrap();
     let class = Class {

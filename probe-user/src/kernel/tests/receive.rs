@@ -21,7 +21,6 @@ impl Monitor {
                 epoch: EPOCH,
                 rows: 2,
                 ports: PORTS,
-                reserved: 0,
             })
             .unwrap();
         let class = Class {
@@ -199,8 +198,10 @@ fn what_it_does_not_recognise_passes_uncounted() {
         ] {
             strangers.push((what, frame(&message).bytes()));
         }
-        // The port of the other family is none of this one.
-        for port in [0, 40_005, PORTS[1 - target]] {
+        // A port of the other family is none of this one.
+        let first = PORTS.first[target];
+        let others = [first - 1, first + ports::PORTS, PORTS.first[1 - target]];
+        for port in [0].into_iter().chain(others) {
             let mut frame = right.clone();
             frame.destination.set_port(port);
             strangers.push(("another port", frame.bytes()));

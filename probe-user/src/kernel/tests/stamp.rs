@@ -13,7 +13,6 @@ fn kernel() -> Option<Kernel> {
             epoch: EPOCH,
             rows: 1,
             ports: PORTS,
-            reserved: 0,
         })
         .unwrap();
     Some(kernel)
@@ -69,7 +68,10 @@ fn a_datagram_without_checksum_stays_without() {
 #[test]
 fn anything_else_leaves_untouched() {
     let Some(kernel) = kernel() else { return };
-    for (right, other) in frames(&ping()).into_iter().zip([PORTS[1], PORTS[0]]) {
+    for (right, other) in frames(&ping())
+        .into_iter()
+        .zip([PORTS.first[1], PORTS.first[0]])
+    {
         let mut strangers = super::strangers(&right);
         for port in [0, 1, other] {
             let mut frame = right.clone();

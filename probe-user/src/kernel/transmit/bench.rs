@@ -118,7 +118,7 @@ fn round_trips_against_the_bare_ceiling() {
 
 fn compare(targets: u32, frames: u32) {
     let (tell, told) = mpsc::channel();
-    Pair::with(targets, move |mut pair| {
+    Pair::with(targets, None, move |mut pair| {
         let due: Vec<u32> = (0..targets).collect();
         pair.assign_fleet(targets);
         pair.transmitter.frames = frames;
@@ -152,7 +152,7 @@ fn compare(targets: u32, frames: u32) {
 #[test]
 #[ignore = "a measurement"]
 fn a_call() {
-    Pair::with(1_000, |mut pair| {
+    Pair::with(1_000, None, |mut pair| {
         pair.assign_fleet(1_000);
         let due: Vec<u32> = (0..1_000).collect();
         let mut rest = Vec::new();

@@ -54,7 +54,6 @@ impl Monitor {
             epoch: EPOCH,
             rows,
             ports: PORTS,
-            reserved: 0,
         };
         kernel.set_settings(&settings).unwrap();
         let class = Class {
@@ -92,7 +91,8 @@ fn a_ping_is_made_of_its_row_its_hop_and_the_settings() {
     let Some(mut monitor) = Monitor::new(2) else {
         return;
     };
-    let transmitter = monitor.kernel.transmitter(CPU).unwrap();
+    let transmitter = monitor.kernel.transmitter(Some(CPU)).unwrap();
+    transmitter.bind().unwrap();
     for ((target, version), (source, host)) in (0..).zip([4, 6]).zip(ends()) {
         for (vlan, number) in [(0, 1), (7, 2)] {
             // Longer or shorter than the ping, or just as long: whatever frame the kernel has.
@@ -100,14 +100,14 @@ fn a_ping_is_made_of_its_row_its_hop_and_the_settings() {
                 let way = hop(source.ip(), INTERFACE, vlan);
                 monitor.kernel.set_hop(number, &way).unwrap();
                 monitor.assign(target, host, number);
-                transmitter.batch().fill(INTERFACE, &[target]);
+                transmitter.batch().unwrap().fill(INTERFACE, &[target]);
                 let before = now();
                 let program = transmitter.program.as_fd();
                 let (action, out) = run_as_live(program, LIVE_MARK, length).unwrap();
                 let after = now();
                 assert_eq!(action, XDP_REDIRECT);
 
-                let outcomes: Vec<_> = transmitter.batch().outcomes(&[target]).collect();
+                let outcomes: Vec<_> = transmitter.batch().unwrap().outcomes(&[target]).collect();
                 assert_eq!(outcomes, [(target, Outcome::Left(1))]);
                 assert_eq!(monitor.table.rows()[target as usize].sent(), 1);
                 let message = &out[out.len() - 64..];
@@ -133,11 +133,41 @@ fn a_ping_is_made_of_its_row_its_hop_and_the_settings() {
 }
 
 #[test]
+fn pings_leave_from_each_port_in_turn_and_from_fresh_ones_in_the_next_round() {
+    let Some(mut monitor) = Monitor::new(1) else {
+        return;
+    };
+    let transmitter = monitor.kernel.transmitter(Some(CPU)).unwrap();
+    transmitter.bind().unwrap();
+    let [(source, host), _] = ends();
+    let way = hop(source.ip(), INTERFACE, 0);
+    monitor.kernel.set_hop(1, &way).unwrap();
+    monitor.assign(0, host, 1);
+    let row = &monitor.table.rows()[0];
+    let mut ports = Vec::new();
+    for seq in 1..=10 {
+        if seq == 6 {
+            row.next_round();
+        }
+        transmitter.batch().unwrap().fill(INTERFACE, &[0]);
+        let (action, out) = run_as_live(transmitter.program.as_fd(), LIVE_MARK, FRAME).unwrap();
+        assert_eq!(action, XDP_REDIRECT);
+        let udp = out.len() - 64 - 8;
+        let port = u16::from_be_bytes([out[udp], out[udp + 1]]);
+        assert_eq!(port, PORTS.port(0, row.round(), seq));
+        ports.push(port - PORTS.first[0]);
+    }
+    assert_eq!(ports, [1, 2, 3, 0, 1, 6, 7, 4, 5, 6]);
+    assert_eq!(row.hop(), 1);
+}
+
+#[test]
 fn a_target_that_it_cannot_ping_is_left_alone() {
     let Some(mut monitor) = Monitor::new(2) else {
         return;
     };
-    let transmitter = monitor.kernel.transmitter(CPU).unwrap();
+    let transmitter = monitor.kernel.transmitter(Some(CPU)).unwrap();
+    transmitter.bind().unwrap();
     let [(v4, host), (v6, _)] = ends();
     for (number, way) in [
         (1, hop(v4.ip(), INTERFACE, 0)),
@@ -161,10 +191,16 @@ fn a_target_that_it_cannot_ping_is_left_alone() {
         ("no such row", 2, 1, &|| {}),
     ];
     let make = |target| {
-        transmitter.batch().fill(INTERFACE, &[target]);
+        transmitter.batch().unwrap().fill(INTERFACE, &[target]);
         let program = transmitter.program.as_fd();
         let (action, _) = run_as_live(program, LIVE_MARK, FRAME).unwrap();
-        let outcome = transmitter.batch().outcomes(&[target]).next().unwrap().1;
+        let outcome = transmitter
+            .batch()
+            .unwrap()
+            .outcomes(&[target])
+            .next()
+            .unwrap()
+            .1;
         (action, outcome)
     };
     for (what, target, number, change) in strangers {
@@ -197,7 +233,7 @@ const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 impl Pair {
     /// In the namespace of the calling thread.
-    fn new(mut monitor: Monitor, mut host: ReflectKernel) -> Self {
+    fn new(mut monitor: Monitor, mut host: ReflectKernel, cpu: Option<u32>) -> Self {
         let namespace = Namespace::new();
         let name = namespace.name();
         ip(&format!(
@@ -218,8 +254,10 @@ impl Pair {
         });
         monitor.kernel.attach("probe0", Want::Native).unwrap();
         wait_for("probe0", || is_up("probe0"));
+        let transmitter = monitor.kernel.transmitter(cpu).unwrap();
+        transmitter.bind().unwrap();
         Self {
-            transmitter: monitor.kernel.transmitter(CPU).unwrap(),
+            transmitter,
             interface: index_of("probe0").unwrap(),
             monitor,
             host,
@@ -227,13 +265,13 @@ impl Pair {
         }
     }
 
-    /// Runs `test` over such a pair with so many rows, in a namespace of its own.
-    pub(super) fn with(rows: u32, test: impl FnOnce(Self) + Send + 'static) {
+    /// Runs `test` over such a pair with so many rows, in a namespace of its own. The pump is a CPU's, or free.
+    pub(super) fn with(rows: u32, cpu: Option<u32>, test: impl FnOnce(Self) + Send + 'static) {
         let (Some(monitor), Some(host)) = (Monitor::new(rows), privileged(ReflectKernel::load()))
         else {
             return;
         };
-        in_namespace(move || test(Self::new(monitor, host)));
+        in_namespace(move || test(Self::new(monitor, host, cpu)));
     }
 
     /// One of many targets: IPv4 and IPv6, each now without VLAN, now in one.
@@ -272,7 +310,7 @@ impl Pair {
 #[test]
 fn a_fleet_is_pinged_each_target_once_and_nothing_is_lost() {
     const TARGETS: u32 = 5_000;
-    Pair::with(TARGETS + 1, |mut pair| {
+    Pair::with(TARGETS + 1, None, |mut pair| {
         pair.transmitter.trial(pair.interface, MAC).unwrap();
         pair.assign_fleet(TARGETS);
         let mut due: Vec<u32> = (0..TARGETS).map(|i| i * 7 % TARGETS).collect();
@@ -318,7 +356,7 @@ fn a_fleet_is_pinged_each_target_once_and_nothing_is_lost() {
 
 #[test]
 fn a_thread_moved_to_another_cpu_comes_back() {
-    Pair::with(10, |mut pair| {
+    Pair::with(10, Some(CPU), |mut pair| {
         let mut elsewhere = CpuSet::new();
         elsewhere.set(CPU as usize + 1);
         if sched_setaffinity(None, &elsewhere).is_err() {
@@ -338,18 +376,20 @@ fn a_cpu_has_one_pump() {
     let Some(mut monitor) = Monitor::new(1) else {
         return;
     };
-    let _first = monitor.kernel.transmitter(CPU).unwrap();
-    let second = monitor.kernel.transmitter(CPU).unwrap_err();
-    assert_eq!(second.to_string(), "CPU 0 has a pump already");
-    for missing in [1_000, u32::MAX] {
-        let error = monitor.kernel.transmitter(missing).unwrap_err();
+    let _first = monitor.kernel.transmitter(Some(CPU)).unwrap();
+    for other in [Some(CPU), None] {
+        let error = monitor.kernel.transmitter(other).unwrap_err();
+        assert!(matches!(error, TransmitError::Taken), "{error}");
+    }
+    for missing in [100_000, u32::MAX] {
+        let error = monitor.kernel.transmitter(Some(missing)).unwrap_err();
         assert!(matches!(error, TransmitError::Cpu { .. }), "{error}");
     }
 }
 
 #[test]
 fn an_interface_that_takes_no_frames_says_why() {
-    Pair::with(10, |mut pair| {
+    Pair::with(10, None, |mut pair| {
         pair.assign_fleet(10);
         let due: Vec<u32> = (0..10).collect();
         let reasons = |pair: &mut Pair| {

@@ -1,14 +1,11 @@
 //! The shortest that live frames allow: a program that sends them on as they are, one that lets the Ethernet addresses change
 //! places and sends them back, one that counts them. Written by hand, in BPF's own instructions (RFC 9669).
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, RawFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 
 use memmap2::MmapRaw;
 
-use super::{
-    super::{tests::*, *},
-    *,
-};
+use super::super::{tests::*, *};
 use crate::kernel::{
     link::{self, index_of},
     syscall::bpf,

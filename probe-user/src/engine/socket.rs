@@ -1,0 +1,334 @@
+//! The socket engine: pings by `sendmmsg`, and the pongs that come up to the sockets by `recvmmsg`, IPv4 and IPv6.
+//!
+//! Each family has a socket at each of the monitor's ports.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use probe_common::{
+    maps::{Class, Fate, Settings},
+    pong::Pong,
+    row::Row,
+    wire::{Message, Packet},
+};
+
+use super::{Departure, ports};
+use crate::{
+    clock,
+    complaint::Complaints,
+    metrics::{self, Vitals},
+    tally::Tally,
+    udp::{Datagram, Inbox, Outbox, Rejection, Socket, Waker, Watch, wait},
+};
+
+/// Pings that go to the kernel with one call. With more, the first would wait for the last where no program stamps them.
+pub const BATCH: usize = 64;
+
+/// Batches of pongs that are read before the daemon looks at its schedule again.
+const MOST_READS: usize = 64;
+
+/// The sleep below which pongs may wait in the sockets: the kernel has noted their time, and reading many at once is
+/// cheaper than waking for each.
+const NAP: u64 = 5_000_000;
+
+/// The sockets of each family that the box has.
+pub struct SocketEngine {
+    /// A family's follow each other in the order of their ports.
+    channels: Vec<Channel>,
+    /// Where those of IPv4 and of IPv6 begin.
+    families: [Option<usize>; 2],
+    watch: Watch,
+    inbox: Inbox,
+    waker: Waker,
+    tally: Arc<Tally>,
+    vitals: Arc<Vitals>,
+    complaints: Complaints<Complaint>,
+    drained_at: u64,
+}
+
+struct Channel {
+    socket: Socket,
+    outbox: Outbox,
+    /// Target and sequence number of each ping in the outbox.
+    staged: Vec<(u32, u32)>,
+    dropped: u32,
+}
+
+/// What may go wrong again and again.
+#[derive(Debug, PartialEq)]
+enum Complaint {
+    Send(i32),
+    Overflow,
+    Rejected(i32),
+}
+
+/// How far the sockets have been heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Every pong that the kernel received before this has been read, ns of the monotonic clock.
+    pub until: u64,
+    /// If the kernel had to drop some because a buffer was full: since when, at the earliest.
+    pub lost_since: Option<u64>,
+}
+
+impl SocketEngine {
+    /// Opens the sockets, from that port on or on ports that the kernel chooses.
+    ///
+    /// # Errors
+    /// When it gives neither IPv4 nor IPv6 ones.
+    pub fn open(first: Option<u16>, tally: Arc<Tally>, vitals: Arc<Vitals>) -> io::Result<Self> {
+        let v4 = ports::open(Ipv4Addr::UNSPECIFIED.into(), first);
+        let v6 = ports::open(Ipv6Addr::UNSPECIFIED.into(), first);
+        let (mut channels, mut families) = (Vec::new(), [None; 2]);
+        match (v4, v6) {
+            (Err(error), Err(_)) => return Err(error),
+            (v4, v6) => {
+                for (family, sockets) in families.iter_mut().zip([v4, v6]) {
+                    let Ok(sockets) = sockets else { continue };
+                    *family = Some(channels.len());
+                    channels.extend(sockets.into_iter().map(Channel::new));
+                }
+            }
+        }
+        Ok(Self {
+            watch: Watch::new(channels.iter().map(|channel| &channel.socket))?,
+            channels,
+            families,
+            inbox: Inbox::new(BATCH),
+            waker: Waker::new()?,
+            tally,
+            vitals,
+            complaints: Complaints::default(),
+            drained_at: clock::monotonic(),
+        })
+    }
+
+    /// The first port that pings leave from: IPv4, IPv6; 0 where there is no such socket.
+    pub fn ports(&self) -> io::Result<[u16; 2]> {
+        let mut ports = [0; 2];
+        for (port, family) in ports.iter_mut().zip(self.families) {
+            if let Some(first) = family {
+                *port = self.channels[first].socket.local_addr()?.port();
+            }
+        }
+        Ok(ports)
+    }
+
+    /// Ends a [`SocketEngine::wait`].
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Opens the target's next ping and puts it into the outbox of its family and port; `false` if there is no such socket.
+    pub fn stage(&mut self, target: u32, row: &Row, settings: &Settings) -> bool {
+        let (address, port) = row.address();
+        let to = SocketAddr::new(address.ip(), port);
+        let Some(first) = self.families[usize::from(to.is_ipv6())].filter(|_| port != 0) else {
+            // Port 0: a name that has not been resolved. There is nowhere to send to.
+            return false;
+        };
+        let seq = row.open();
+        let channel =
+            &mut self.channels[first + usize::from(settings.ports.index(row.round(), seq))];
+        let ping = Message::ping(target, seq, settings.epoch, clock::monotonic());
+        channel
+            .outbox
+            .push(to, None, ping.encode(&settings.keys[0]).to_bytes());
+        channel.staged.push((target, seq));
+        true
+    }
+
+    /// Sends what is staged and tells of each ping whether it left.
+    pub fn flush(&mut self, mut departed: impl FnMut(Departure)) {
+        let staged = self.channels.iter_mut();
+        for channel in staged.filter(|channel| !channel.staged.is_empty()) {
+            let mut next = 0;
+            while next < channel.staged.len() {
+                let sent = channel.socket.send(&mut channel.outbox, next);
+                let count = match &sent {
+                    Ok(count) => *count,
+                    // The ping that the error belongs to did not leave; those behind it may.
+                    Err(_) => 1,
+                };
+                for &(target, seq) in &channel.staged[next..next + count] {
+                    departed(Departure {
+                        target,
+                        seq,
+                        left: sent.is_ok(),
+                    });
+                }
+                if let Err(error) = &sent {
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    self.vitals.send_error(errno);
+                    let to = channel.outbox.destination(next);
+                    if let Some(times) = self
+                        .complaints
+                        .count(Complaint::Send(errno), clock::monotonic())
+                    {
+                        complain_of_send(errno, error, to, times);
+                    }
+                }
+                next += count.max(1);
+            }
+            channel.outbox.clear();
+            channel.staged.clear();
+        }
+    }
+
+    /// Reads the pongs that wait and records them, as far as one turn of the loop has time for.
+    pub fn drain(
+        &mut self,
+        rows: &[Row],
+        classes: &[Class],
+        settings: &Settings,
+    ) -> io::Result<Heard> {
+        let mut heard = Heard {
+            until: clock::monotonic(),
+            lost_since: None,
+        };
+        for ready in self.watch.ready()? {
+            let channel = &mut self.channels[ready];
+            let mut until = clock::monotonic();
+            for _ in 0..MOST_READS {
+                let begin = clock::monotonic();
+                // A pending ICMP error is also given to whoever reads next; it is told by the queue below.
+                let count = channel.socket.receive(&mut self.inbox).unwrap_or(0);
+                for datagram in self.inbox.datagrams() {
+                    receive(&datagram, rows, classes, settings, &self.tally);
+                    until = datagram.received;
+                    let dropped = datagram.dropped.wrapping_sub(channel.dropped);
+                    if dropped > 0 {
+                        channel.dropped = datagram.dropped;
+                        self.vitals.overflows.inc_by(dropped.into());
+                        heard.lost_since = Some(self.drained_at);
+                    }
+                }
+                if count < BATCH {
+                    until = begin;
+                    break;
+                }
+            }
+            heard.until = heard.until.min(until);
+            for _ in 0..BATCH {
+                let Some(rejection) = channel.socket.next_rejection()? else {
+                    break;
+                };
+                self.vitals.rejected(reason(&rejection));
+                let kind = Complaint::Rejected(rejection.errno);
+                if let Some(times) = self.complaints.count(kind, clock::monotonic()) {
+                    complain_of_rejection(&rejection, times);
+                }
+            }
+        }
+        self.drained_at = clock::monotonic();
+        if heard.lost_since.is_some() {
+            self.complain_of_overflow();
+        }
+        Ok(heard)
+    }
+
+    fn complain_of_overflow(&mut self) {
+        let told = self.complaints.count(Complaint::Overflow, self.drained_at);
+        if told.is_some() {
+            tracing::warn!(
+                "pongs were lost on this box because the socket's buffer was full; their pings are not held against the \
+                 targets. Raise net.core.rmem_max, or run with CAP_NET_ADMIN so that the kernel receives"
+            );
+        }
+    }
+
+    /// Waits until `moment` (ns of the monotonic clock), or until there is something to do before.
+    pub fn wait(&self, moment: u64) -> io::Result<()> {
+        let short = moment.saturating_sub(clock::monotonic()) < NAP;
+        wait((!short).then_some(&self.watch), &self.waker, moment)
+    }
+}
+
+impl Channel {
+    fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            outbox: Outbox::new(BATCH),
+            staged: Vec::with_capacity(BATCH),
+            dropped: 0,
+        }
+    }
+}
+
+/// Judges one datagram and records it if it counts.
+fn receive(
+    datagram: &Datagram<'_>,
+    rows: &[Row],
+    classes: &[Class],
+    settings: &Settings,
+    tally: &Tally,
+) {
+    let fate = match Packet::from_bytes(datagram.bytes) {
+        Err(_) => Fate::Malformed,
+        Ok(packet) => match Pong::verify(&packet, settings) {
+            Err(fate) => fate,
+            Ok(pong) => {
+                let row = rows.get(pong.target() as usize);
+                let class = row.and_then(|row| classes.get(usize::from(row.class())));
+                let (Some(row), Some(class)) = (row, class) else {
+                    tally.count(Fate::Stale);
+                    return;
+                };
+                let source = (datagram.source.ip().into(), datagram.source.port());
+                let (fate, rtt) = pong.land(row, class, source, datagram.received);
+                if let Some(rtt) = rtt {
+                    tally.observe(class.group, rtt);
+                }
+                fate
+            }
+        },
+    };
+    tally.count(fate);
+}
+
+fn complain_of_send(errno: i32, error: &io::Error, to: Option<SocketAddr>, times: u64) {
+    let advice = match errno {
+        libc::ENETUNREACH | libc::EHOSTUNREACH => "this box has no route there",
+        libc::ENETDOWN | libc::ENODEV => "the interface is down",
+        libc::EPERM | libc::EACCES => "a firewall on this box rejects pings",
+        libc::EAGAIN => "the socket's buffer is full; raise net.core.wmem_max",
+        libc::ENOBUFS => {
+            "the interface's queue is full or it has no carrier; look at ip -s link, raise its txqueuelen"
+        }
+        libc::EMSGSIZE => "the interface's MTU is below 92 bytes",
+        libc::EINVAL => "not an address that can be pinged",
+        _ => "look into the kernel's log",
+    };
+    let to = to.map(|to| to.ip().to_string()).unwrap_or_default();
+    let times = again(times);
+    tracing::warn!(
+        "cannot send to {to}: {error}: {advice}; its pings count as unsent, not as missed{times}"
+    );
+}
+
+fn complain_of_rejection(rejection: &Rejection, times: u64) {
+    let Rejection { destination, .. } = rejection;
+    let (advice, times) = (rejection.advice(), again(times));
+    tracing::warn!("pings to {destination} are rejected: {advice}{times}");
+}
+
+fn again(times: u64) -> String {
+    if times > 1 {
+        format!(" ({times} such in the last minute)")
+    } else {
+        String::new()
+    }
+}
+
+fn reason(rejection: &Rejection) -> metrics::Rejection {
+    match rejection.errno {
+        libc::ECONNREFUSED => metrics::Rejection::Port,
+        libc::EHOSTUNREACH => metrics::Rejection::Host,
+        libc::ENETUNREACH => metrics::Rejection::Network,
+        libc::EACCES => metrics::Rejection::Prohibited,
+        _ => metrics::Rejection::Other,
+    }
+}
