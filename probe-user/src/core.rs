@@ -2,5 +2,6 @@
 //!
 //! Pure: no I/O, no clock, no async. Time is always an argument, in ns of the monotonic clock.
 
+pub mod path;
 pub mod schedule;
 pub mod verdict;

@@ -18,6 +18,7 @@ mod keys;
 mod metrics;
 mod monitor;
 mod network;
+mod paths;
 mod prober;
 mod random;
 mod reflector;

@@ -55,7 +55,7 @@ impl Monitor {
         groups: usize,
         transmission: Transmission,
     ) -> anyhow::Result<Self> {
-        let live = Arc::new(Live::new(Arc::new(table)));
+        let live = Arc::new(Live::new(Arc::new(table), transmission.paths));
         let vitals = Arc::new(Vitals::new());
         let tally = Arc::new(Tally::new(groups));
         let settings = Settings {

@@ -140,6 +140,7 @@ impl Prober {
             paths: transmission.paths,
             ..Ports::default()
         };
+        let _ = live.ports.set(settings.ports);
         settings.rows = live.table.rows().len() as u32;
         Ok(Self {
             live,
@@ -257,6 +258,7 @@ impl Prober {
             if before.is_some() && after.is_none() {
                 self.schedule.remove(number);
                 self.live.standings.clear(number);
+                self.live.paths.clear(number);
                 row.clear();
             }
             let Some(target) = after else { continue };
@@ -297,6 +299,12 @@ impl Prober {
                 Answer::None if self.outages.hid(row.hop(), flight.at, now) => Outcome::Unsent,
                 Answer::None => Outcome::Missed,
             };
+            let path = self.settings.ports.path(flight.seq);
+            match outcome {
+                Outcome::Missed => self.live.paths.note(flight.target, path, true),
+                Outcome::Good | Outcome::Late => self.live.paths.note(flight.target, path, false),
+                Outcome::Unsent => {}
+            }
             self.judge(flight.target, outcome, now);
         }
         self.vitals
@@ -321,6 +329,11 @@ impl Prober {
             return;
         }
         standings.set(number, after);
+        let paths = u32::from(self.settings.ports.paths).max(1);
+        if after.missed > before.missed && after.missed.is_multiple_of(paths) {
+            // Every path was tried: a firewall on the way may hold on to stale sessions.
+            self.live.table.rows()[number as usize].next_round();
+        }
         if after.state != before.state {
             self.vitals.count_change(class.group, after.state);
             let (from, to, missed) = (before.state, after.state, after.missed);

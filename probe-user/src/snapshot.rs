@@ -1,14 +1,18 @@
 //! What metrics, page and terminal read: one view of the fleet and all that is known of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use probe_common::row::Row;
+use probe_common::{ports::Ports, row::Row};
 
 use crate::{
     changes::Changes,
     core::verdict::{Standing, State},
     fleet::{Class, Fleet, Target},
+    paths::{Paths, Worst},
     standings::Standings,
     table::Table,
 };
@@ -22,6 +26,10 @@ pub struct Live {
     pub table: Arc<Table>,
     /// A verdict a target.
     pub standings: Standings,
+    /// What became of pings by path.
+    pub paths: Paths,
+    /// The ports that pings leave from, once there are sockets.
+    pub ports: OnceLock<Ports>,
     /// The last changes of state.
     pub changes: Changes,
 }
@@ -50,17 +58,21 @@ pub struct Reading<'a> {
     pub pings: u32,
     /// Its late pongs so far.
     pub late: u32,
+    live: &'a Live,
     row: &'a Row,
 }
 
 impl Live {
-    /// The state of a monitor that probes nobody yet, with room for as many targets as the table has rows.
-    pub fn new(table: Arc<Table>) -> Self {
+    /// The state of a monitor that probes nobody yet, with room for as many targets as the table has rows, by so many paths.
+    pub fn new(table: Arc<Table>, paths: u16) -> Self {
         let standings = Standings::new(table.rows().len() as u32);
+        let paths = Paths::new(table.rows().len(), paths);
         Self {
             fleet: ArcSwap::default(),
             table,
             standings,
+            paths,
+            ports: OnceLock::new(),
             changes: Changes::default(),
         }
     }
@@ -87,6 +99,7 @@ impl Snapshot<'_> {
             standing: standings.get(number),
             pings: standings.pings(number),
             late: standings.late(number),
+            live: self.live,
             row: &table.rows()[number as usize],
         })
     }
@@ -106,6 +119,18 @@ impl Reading<'_> {
     /// Pings answered so far, late ones among them.
     pub fn pongs(&self) -> u32 {
         self.row.pongs()
+    }
+
+    /// The path that loses more of its pings than its others, if one does.
+    pub fn worst_path(&self) -> Option<Worst> {
+        self.live.paths.worst(self.number)
+    }
+
+    /// The port that its pings by a path leave from now; 0 if there is none.
+    pub fn source_port(&self, path: u32) -> u16 {
+        let ports = self.live.ports.get().copied().unwrap_or_default();
+        let family = usize::from(self.target.address.is_some_and(|at| at.is_ipv6()));
+        ports.port(family, self.row.round(), path)
     }
 
     /// The newest pong's round-trip time; `None` before the first.

@@ -35,10 +35,11 @@ struct PerTarget {
 
 enum Value {
     Number(u32),
+    Ratio(f64),
     Seconds(Duration),
 }
 
-const PER_TARGET: [PerTarget; 7] = [
+const PER_TARGET: [PerTarget; 9] = [
     PerTarget {
         name: "heartprobe_target_up",
         kind: "gauge",
@@ -80,6 +81,21 @@ const PER_TARGET: [PerTarget; 7] = [
         kind: "counter",
         help: "Pings answered within the timeout, but after late_after.",
         value: |reading| Some(Value::Number(reading.late)),
+    },
+    PerTarget {
+        name: "heartprobe_target_path_loss_ratio",
+        kind: "gauge",
+        help: "Share of the last pings lost by the path that loses more than the others; not there if none does.",
+        value: |reading| reading.worst_path().map(|worst| Value::Ratio(worst.loss)),
+    },
+    PerTarget {
+        name: "heartprobe_target_path_source_port",
+        kind: "gauge",
+        help: "The source port of the path that loses more than the others; not there if none does.",
+        value: |reading| {
+            let worst = reading.worst_path()?;
+            Some(Value::Number(reading.source_port(worst.path).into()))
+        },
     },
 ];
 
@@ -131,6 +147,7 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
             text.push(after[group].as_bytes());
             match value {
                 Value::Number(number) => text.number(number),
+                Value::Ratio(ratio) => text.ratio(ratio),
                 Value::Seconds(time) => text.seconds(time.as_nanos() as u64),
             }
             text.end()?;

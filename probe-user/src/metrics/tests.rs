@@ -1,6 +1,6 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use probe_common::{maps::Fate, row::Row};
+use probe_common::{maps::Fate, ports::Ports, row::Row};
 
 use super::*;
 use crate::{
@@ -70,7 +70,16 @@ pub fn sample() -> Exporter {
             Some(target(Some("a\"b\\c\nd"), None, 1)),
         ],
     };
-    let live = Live::new(Arc::new(Table::in_memory(8).unwrap()));
+    let live = Live::new(Arc::new(Table::in_memory(8).unwrap()), 4);
+    let ports = Ports {
+        first: [40_000, 50_000],
+        paths: 4,
+        reserved: 0,
+    };
+    live.ports.set(ports).unwrap();
+    for ping in 0..80 {
+        live.paths.note(3, ping % 4, ping % 4 == 2 && ping >= 20);
+    }
     let vitals = Vitals::new();
     vitals.set_groups(&fleet.groups);
     live.fleet.store(Arc::new(fleet));
@@ -281,7 +290,7 @@ fn histograms_add_up() {
 #[test]
 fn an_empty_fleet_is_no_error() {
     let exporter = Exporter {
-        live: Arc::new(Live::new(Arc::new(Table::in_memory(0).unwrap()))),
+        live: Arc::new(Live::new(Arc::new(Table::in_memory(0).unwrap()), 1)),
         vitals: Arc::default(),
         sources: Vec::new(),
     };

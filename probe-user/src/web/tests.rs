@@ -147,7 +147,7 @@ fn large() -> Exporter {
         address: Some((Ipv4Addr::from_bits(0xc612_0000 + number), 4862).into()),
         class: 0,
     };
-    let live = Live::new(Arc::new(Table::in_memory(TARGETS).unwrap()));
+    let live = Live::new(Arc::new(Table::in_memory(TARGETS).unwrap()), 1);
     live.fleet.store(Arc::new(Fleet {
         groups: vec![group],
         classes: vec![class],

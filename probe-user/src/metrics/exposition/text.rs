@@ -71,6 +71,11 @@ impl<'a, W: Write> Text<'a, W> {
             .extend_from_slice(digits.format(number).as_bytes());
     }
 
+    /// A share of 1 as the value.
+    pub fn ratio(&mut self, ratio: f64) {
+        self.buffer.extend_from_slice(ratio.to_string().as_bytes());
+    }
+
     /// A time (ns) as the value: exactly, in seconds.
     #[inline]
     pub fn seconds(&mut self, nanos: u64) {
