@@ -97,12 +97,13 @@ impl Wanted {
 }
 
 /// The keys at the top of the file.
-const TOP_KEYS: [&str; 9] = [
+const TOP_KEYS: [&str; 10] = [
     "keys",
     "engine",
     "pumps",
     "source_ports",
     "source_port",
+    "dscp",
     "xdp",
     "interfaces",
     "defaults",

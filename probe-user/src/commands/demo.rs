@@ -69,7 +69,7 @@ impl Args {
             receive: Receive::Socket,
         }]);
         monitor.vitals.reloaded(true);
-        monitor.order(Order::Links(vec![Link::loopback()]));
+        monitor.order(Order::Links(vec![Link::loopback()], [].into()));
         monitor.order(Order::Fleet(fleet));
 
         let exporter = Arc::new(monitor.exporter(None));
