@@ -66,7 +66,7 @@ impl Routes {
         if first.len() < 2 {
             return first.next();
         }
-        let mut share = (u64::from(hash(address)) * u64::from(route.weight) >> u32::BITS) as u32;
+        let mut share = ((u64::from(hash(address)) * u64::from(route.weight)) >> u32::BITS) as u32;
         first.find(|&number| {
             let weight = self.paths[number as usize].weight;
             let is_chosen = share < weight;
