@@ -226,6 +226,7 @@ mod tests {
                 destination_mac: [2; 6],
                 source: source.parse().unwrap(),
                 destination: destination.parse().unwrap(),
+                traffic_class: 0,
                 checksum: 0,
                 payload: b"odd".to_vec(),
             };
