@@ -5,7 +5,7 @@ use std::thread;
 use heartprobe_tests::{
     bpf::xdp_mode,
     config::{INTERVAL, after, fleet},
-    daemon::{Daemon, State, heartprobe_as_nobody},
+    daemon::{Daemon, State},
     net::{Net, WIRE},
     peer::Host,
     process::poll,
