@@ -27,7 +27,14 @@ pub enum Part {
 const E2E: &str = "heartprobe-tests";
 
 /// The files of tests that hold for either engine: they run with the kernel's, and once more with sockets.
-const OF_BOTH_ENGINES: [&str; 5] = ["verdicts", "hostile", "outages", "reload", "operations"];
+const OF_BOTH_ENGINES: [&str; 6] = [
+    "verdicts",
+    "hostile",
+    "outages",
+    "paths",
+    "reload",
+    "operations",
+];
 
 /// How long fetching the list of known vulnerabilities may take.
 const FETCH_LIMIT: Duration = Duration::from_secs(20);
