@@ -99,12 +99,13 @@ impl Wanted {
 }
 
 /// The keys at the top of the file.
-const TOP_KEYS: [&str; 10] = [
+const TOP_KEYS: [&str; 11] = [
     "keys",
     "engine",
     "pumps",
     "source_ports",
     "source_port",
+    "dscp",
     "xdp",
     "interfaces",
     "metrics",

@@ -1,5 +1,6 @@
 //! `heartprobe run`: what follows the world (configuration, names, network) and tells the prober.
 
+mod hops;
 mod interfaces;
 mod transmission;
 
@@ -12,18 +13,21 @@ use std::{
 use anyhow::Context;
 use tokio::{
     signal::unix::Signal,
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::{JoinError, JoinHandle},
 };
 
-use self::interfaces::Interfaces;
+use self::{
+    hops::{Hops, Routing},
+    interfaces::Interfaces,
+};
 use crate::{
     config::{self, Config, Engine},
     fleet::{Class, Detail, Fleet, renumber},
     kernel::{Kernel, Want},
     metrics::Exporter,
     monitor::{Monitor, SPARE_GROUPS},
-    network::{self, Network},
+    network::{self, Follower, Heard, Network, Sources},
     prober::Order,
     resolve::{Names, Unresolved},
     table::Table,
@@ -37,7 +41,10 @@ const SPARE_ROWS: usize = 4096;
 /// Classes that there is room for at least.
 const CLASSES: usize = 1024;
 
-/// How often the daemon looks whether its prober lives.
+/// The most next hops, of which the number 0 is none.
+const MOST_HOPS: usize = 65_536;
+
+/// How often the daemon looks whether its prober lives, and which neighbours are to be checked.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// How often an interface that could not have an engine is asked again: its driver may have been set up anew.
@@ -57,7 +64,10 @@ pub struct Daemon {
     /// Those that targets are reached through, by index.
     used: Vec<u32>,
     fleet: Arc<Fleet>,
-    network: watch::Receiver<Network>,
+    follower: Follower,
+    hops: Hops,
+    /// Whether it was told that targets are routed by other tables.
+    told_elsewhere: bool,
     names: Option<Names>,
     /// What the kernel counts, where it receives.
     kernel: Option<Arc<dyn Source>>,
@@ -80,6 +90,11 @@ impl Room {
             classes: (2 * fleet.classes.len()).max(CLASSES),
             groups: fleet.groups.len() + SPARE_GROUPS,
         }
+    }
+
+    /// How many next hops the kernel has room for.
+    fn hops(self) -> u32 {
+        (self.rows + 1).min(MOST_HOPS) as u32
     }
 
     fn check(self, fleet: &Fleet) -> anyhow::Result<()> {
@@ -133,7 +148,12 @@ impl Daemon {
             interfaces: Interfaces::new(kernel, xdp.unwrap_or_default(), interfaces, has_pumps),
             used: Vec::new(),
             fleet: Arc::default(),
-            network: network::follow().await?,
+            follower: network::follow().await?,
+            hops: Hops::new(
+                if has_pumps { room.hops() } else { 1 },
+                transmit.traffic_class(),
+            ),
+            told_elsewhere: false,
             names: Some(names),
             kernel: counters,
             room,
@@ -144,7 +164,13 @@ impl Daemon {
             );
         }
         let fleet = daemon.renumbered(fleet)?;
-        daemon.probe(fleet)?;
+        daemon
+            .monitor
+            .order(Order::TrafficClass(transmit.traffic_class()));
+        while let Ok(heard) = daemon.follower.neighbours.try_recv() {
+            daemon.hear(heard);
+        }
+        daemon.probe(fleet).await?;
         if transmit.engine == Engine::Kernel {
             daemon.interfaces.check_kernel_sends()?;
         }
@@ -174,15 +200,20 @@ impl Daemon {
         loop {
             let due = self.names.as_ref().and_then(Names::next_due);
             tokio::select! {
-                _ = look.tick() => anyhow::ensure!(!self.monitor.has_ended(), "the prober ended"),
-                Ok(()) = self.network.changed() => self.route(),
+                _ = look.tick() => {
+                    anyhow::ensure!(!self.monitor.has_ended(), "the prober ended");
+                    let netlink = &mut self.follower.netlink;
+                    self.hops.check(Instant::now(), |interface, at| netlink.check(interface, at));
+                }
+                Ok(()) = self.follower.network.changed() => self.route().await,
+                Some(heard) = self.follower.neighbours.recv() => self.hear(heard),
                 _ = again.tick() => self.serve(),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
                     refresh = self.names.take().map(|names| tokio::spawn(look_up(names)));
                 }
                 Some(done) = answered(&mut refresh) => {
                     refresh = None;
-                    self.refreshed(done?)?;
+                    self.refreshed(done?).await?;
                 }
                 _ = hangup.recv() => {
                     self.wait_for_names(&mut refresh).await?;
@@ -205,18 +236,18 @@ impl Daemon {
 
     async fn wait_for_names(&mut self, refresh: &mut Option<Refresh>) -> anyhow::Result<()> {
         match refresh.take() {
-            Some(handle) => self.refreshed(handle.await?),
+            Some(handle) => self.refreshed(handle.await?).await,
             None => Ok(()),
         }
     }
 
-    fn refreshed(&mut self, (names, changed, failures): Refreshed) -> anyhow::Result<()> {
+    async fn refreshed(&mut self, (names, changed, failures): Refreshed) -> anyhow::Result<()> {
         for (name, failure) in failures {
             tracing::warn!("{name}: {failure}");
         }
         if changed {
             let fleet = self.fleet.at_addresses(|name| names.address(name));
-            self.probe(fleet)?;
+            self.probe(fleet).await?;
         }
         self.names = Some(names);
         Ok(())
@@ -242,15 +273,17 @@ impl Daemon {
         if found.is_err() {
             names.set(self.fleet.host_names());
         }
-        let keys = config.keys;
+        let (keys, traffic_class) = (config.keys, config.transmit.traffic_class());
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
         found?;
         let fleet = self.renumbered(fleet)?;
         // The kernel's receiver first: it has to know a key before a ping is signed with it.
         self.monitor.settings.keys = keys;
-        self.probe(fleet)?;
+        self.hops.set_traffic_class(traffic_class);
+        self.probe(fleet).await?;
         self.monitor.order(Order::Keys(keys));
+        self.monitor.order(Order::TrafficClass(traffic_class));
         Ok(())
     }
 
@@ -261,7 +294,7 @@ impl Daemon {
         Ok(fleet)
     }
 
-    fn probe(&mut self, fleet: Fleet) -> anyhow::Result<()> {
+    async fn probe(&mut self, fleet: Fleet) -> anyhow::Result<()> {
         let classes: Vec<_> = fleet.classes.iter().map(Class::for_receiver).collect();
         self.interfaces
             .set(&self.monitor.settings, &classes)
@@ -279,38 +312,79 @@ impl Daemon {
             );
         }
         self.monitor.probe(&old, self.fleet.clone());
-        self.route();
+        self.route().await;
         Ok(())
     }
 
     /// Finds the way to every target anew.
-    fn route(&mut self) {
-        let network = self.network.borrow_and_update();
-        let rows = self.monitor.live.table.rows();
-        let mut used = Vec::new();
-        for (number, target) in self.fleet.iter() {
-            let interface = target.address.map_or(0, |at| network.interface_to(at.ip()));
-            // All that lies behind an interface is one hop here, and has its number.
-            rows[number as usize].set_hop(interface);
-            if interface != 0 && !used.contains(&interface) {
-                used.push(interface);
-            }
-        }
-        used.sort_unstable();
-        let links = used
-            .iter()
-            .filter_map(|&index| network.link(index).cloned());
-        self.monitor.order(Order::Links(links.collect()));
-        drop(network);
+    async fn route(&mut self) {
+        let network = self.follower.network.borrow_and_update().clone();
+        let routing = Routing::find(&self.fleet, &network);
+        let used = routing.interfaces(&network);
+        let sources = self.sources(&network, &routing).await;
+        while self.assign(&network, &routing, &sources, &used) {}
         self.used = used;
         self.serve();
     }
 
+    /// This box's addresses on the paths that frames may be made for.
+    async fn sources(&mut self, network: &Network, routing: &Routing) -> Sources {
+        let has_exit = |path| network.exit(network.routes.path(path).interface).is_some();
+        let paths = routing.used.iter().copied();
+        let paths = paths.filter(|&(path, _)| self.hops.has_room() && has_exit(path));
+        let sources = self.follower.netlink.sources(network, paths).await;
+        if let Some(target) = sources.elsewhere.first()
+            && !std::mem::replace(&mut self.told_elsewhere, true)
+        {
+            tracing::warn!(
+                "pings to {target}, for one, leave by sockets: the kernel sends them elsewhere than its main routing table says"
+            );
+        }
+        sources
+    }
+
+    /// Points every row to its next hop, and tells whether that is to be done once more.
+    fn assign(
+        &mut self,
+        network: &Network,
+        routing: &Routing,
+        sources: &Sources,
+        used: &[u32],
+    ) -> bool {
+        let interfaces = &mut self.interfaces;
+        let assigned = self
+            .hops
+            .assign(&self.fleet, network, routing, sources, |number, hop| {
+                interfaces.set_hop(number, hop);
+            });
+        let exits = network.served(used);
+        let links = used
+            .iter()
+            .chain(&exits)
+            .filter_map(|&index| network.link(index));
+        let mut links: Vec<_> = links.cloned().collect();
+        links.sort_by_key(|link| link.index);
+        links.dedup();
+        // The prober first: it has to know a number before it meets it in a row.
+        self.monitor.order(Order::Links(links, assigned.interfaces));
+        let rows = self.monitor.live.table.rows();
+        for ((target, _), &hop) in self.fleet.iter().zip(&assigned.numbers) {
+            rows[target as usize].set_hop(hop);
+        }
+        assigned.is_short
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        let interfaces = &mut self.interfaces;
+        self.hops
+            .hear(heard, |number, hop| interfaces.set_hop(number, hop));
+    }
+
     /// Has every interface in use served by the best engines that it can have now.
     fn serve(&mut self) {
-        let engines = self
-            .interfaces
-            .follow(&self.network.borrow(), &self.used, &self.monitor);
+        let network = self.follower.network.borrow();
+        let served = network.served(&self.used);
+        let engines = self.interfaces.follow(&network, &served, &self.monitor);
         self.monitor.vitals.set_engines(engines);
     }
 }
@@ -346,7 +420,8 @@ fn load_kernel(xdp: Option<Want>, room: Room, engine: Engine) -> anyhow::Result<
         tracing::info!("xdp: off: pongs are timed at the sockets");
         return Ok(None);
     }
-    match Kernel::load(room.rows as u32, room.classes as u32, room.groups as u32, 1) {
+    let (rows, classes, groups) = (room.rows as u32, room.classes as u32, room.groups as u32);
+    match Kernel::load(rows, classes, groups, room.hops()) {
         Ok(kernel) => Ok(Some(kernel)),
         Err(error) if engine == Engine::Kernel => Err(error).context("engine: kernel"),
         Err(error) => {

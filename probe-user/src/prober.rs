@@ -78,8 +78,11 @@ pub enum Order {
     Fleet(Arc<Fleet>, Vec<Step>),
     /// Sign with the first key, accept both.
     Keys([Key; 2]),
-    /// These are the links that targets are reached through now.
-    Links(Vec<Link>),
+    /// These are the links that targets are reached through now, and the index of the one that each number in a row's
+    /// [`hop`](Row::hop) stands for.
+    Links(Vec<Link>, Arc<[u32]>),
+    /// Pings of the sockets bear this type of service or traffic class.
+    TrafficClass(u8),
     /// Have the kernel send by this interface, which has this Ethernet address, if it can; the answer tells why not.
     Open {
         /// Its index.
@@ -124,6 +127,8 @@ pub struct Prober {
     links: Vec<Link>,
     /// What is still to be done until the fleet is probed as it is now.
     steps: VecDeque<Step>,
+    /// Index of the interface by number of next hop.
+    interfaces: Arc<[u32]>,
     /// The targets that are due, and room for more.
     due: Vec<u32>,
 }
@@ -163,6 +168,7 @@ impl Prober {
             classes: Vec::new(),
             links: Vec::new(),
             steps: VecDeque::new(),
+            interfaces: Arc::default(),
             due: Vec::new(),
         })
     }
@@ -231,7 +237,11 @@ impl Prober {
         match order {
             Order::Fleet(fleet, steps) => self.change_fleet(fleet, steps),
             Order::Keys(keys) => self.settings.keys = keys,
-            Order::Links(links) => self.change_links(links, now),
+            Order::Links(links, interfaces) => {
+                self.interfaces = interfaces;
+                self.change_links(links, now);
+            }
+            Order::TrafficClass(traffic_class) => self.sockets.set_traffic_class(traffic_class),
             Order::Open {
                 interface,
                 mac,
@@ -324,7 +334,9 @@ impl Prober {
             let outcome = match row.answer(flight.seq) {
                 Answer::Good => Outcome::Good,
                 Answer::Late => Outcome::Late,
-                Answer::None if self.outages.hid(row.hop(), flight.at, now) => Outcome::Unsent,
+                Answer::None if self.outages.hid(self.interface(row), flight.at, now) => {
+                    Outcome::Unsent
+                }
                 Answer::None => Outcome::Missed,
             };
             let path = self.settings.ports.path(flight.seq);
@@ -338,6 +350,12 @@ impl Prober {
         self.vitals
             .evaluation
             .observe(seconds(clock::monotonic() - now));
+    }
+
+    /// The index of the interface that pings to this row's target leave by; 0: not known.
+    fn interface(&self, row: &Row) -> u32 {
+        let interface = self.interfaces.get(row.hop() as usize);
+        interface.copied().unwrap_or(0)
     }
 
     fn judge(&mut self, number: u32, outcome: Outcome, now: u64) {

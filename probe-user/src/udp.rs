@@ -89,6 +89,16 @@ impl Socket {
         Ok(socket)
     }
 
+    /// What is sent bears this type of service (IPv4) or traffic class (IPv6) from now on.
+    pub fn set_traffic_class(&self, traffic_class: u8) -> io::Result<()> {
+        let (level, name) = if self.local_addr()?.is_ipv6() {
+            (libc::SOL_IPV6, libc::IPV6_TCLASS)
+        } else {
+            (libc::SOL_IP, libc::IP_TOS)
+        };
+        self.set(level, name, traffic_class.into())
+    }
+
     /// The address that it is bound to.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.inner.local_addr()?;

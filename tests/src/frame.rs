@@ -19,6 +19,8 @@ pub struct Datagram {
     pub source: SocketAddr,
     /// The address that it went to.
     pub destination: SocketAddr,
+    /// IPv4's type of service, IPv6's traffic class.
+    pub traffic_class: u8,
     /// The UDP header's checksum, as it stands there.
     pub checksum: u16,
     /// What it says.
@@ -43,17 +45,20 @@ impl Datagram {
             rest = tagged.get(2..)?;
         }
         let (kind, packet) = rest.split_first_chunk::<2>()?;
-        let (source, destination, udp) = match *kind {
+        let (source, destination, traffic_class, udp) = match *kind {
             IPV4 if *packet.get(9)? == UDP => {
                 let header = usize::from(packet[0] & 0xf) * 4;
                 let length = usize::from(word(packet, 2)?);
                 let address = |at| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<4>()?));
-                (address(12)?, address(16)?, packet.get(header..length)?)
+                let udp = packet.get(header..length)?;
+                (address(12)?, address(16)?, packet[1], udp)
             }
             IPV6 if *packet.get(6)? == UDP => {
                 let length = usize::from(word(packet, 4)?);
                 let address = |at| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<16>()?));
-                (address(8)?, address(24)?, packet.get(40..40 + length)?)
+                let udp = packet.get(40..40 + length)?;
+                let traffic_class = (word(packet, 0)? >> 4) as u8;
+                (address(8)?, address(24)?, traffic_class, udp)
             }
             _ => return None,
         };
@@ -62,6 +67,7 @@ impl Datagram {
             destination_mac: *destination_mac,
             source: SocketAddr::new(source, word(udp, 0)?),
             destination: SocketAddr::new(destination, word(udp, 2)?),
+            traffic_class,
             checksum: word(udp, 6)?,
             payload: udp.get(8..usize::from(word(udp, 4)?))?.to_vec(),
         })
@@ -75,6 +81,7 @@ impl Datagram {
             destination_mac: self.source_mac,
             source: self.destination,
             destination: self.source,
+            traffic_class: 0,
             checksum: 0,
             payload,
         };
@@ -220,6 +227,7 @@ mod tests {
                 source: source.parse().unwrap(),
                 destination: destination.parse().unwrap(),
                 checksum: 0,
+                traffic_class: 0,
                 payload: b"odd".to_vec(),
             };
             datagram.checksum = datagram.right_checksum();

@@ -70,7 +70,7 @@ impl Args {
             receive: Receive::Socket,
         }]);
         monitor.vitals.reloaded(true);
-        monitor.order(Order::Links(vec![Link::loopback()]));
+        monitor.order(Order::Links(vec![Link::loopback()], [].into()));
         monitor.probe(&Fleet::default(), fleet);
 
         let exporter = Arc::new(monitor.exporter(None));

@@ -122,7 +122,7 @@ fn unknown_keys() {
         says("groups: [{name: a, intervall: 1s, targets: []}]\ninterval: 5s\nzzz: 1"),
         "hp.yml:1:20: groups[0].intervall: unknown key; did you mean interval?\n\
          hp.yml:2:1: interval: unknown key; interval belongs under defaults or under a group\n\
-         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, xdp, interfaces, metrics, defaults, groups"
+         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, dscp, xdp, interfaces, metrics, defaults, groups"
     );
 }
 
@@ -355,7 +355,7 @@ fn how_pings_leave() {
     let groups = "groups: [{name: a, targets: []}]";
     assert_eq!(read(groups).unwrap().transmit, Transmit::default());
     let config = read(&format!(
-        "engine: kernel\nsource_ports: 4\nsource_port: 40000\npumps: [2, 3]\n{groups}"
+        "engine: kernel\nsource_ports: 4\nsource_port: 40000\npumps: [2, 3]\ndscp: 46\n{groups}"
     ))
     .unwrap();
     let expected = Transmit {
@@ -363,18 +363,21 @@ fn how_pings_leave() {
         paths: 4,
         first_port: Some(40_000),
         pumps: vec![2, 3],
+        dscp: 46,
     };
     assert_eq!(config.transmit, expected);
+    assert_eq!(expected.traffic_class(), 0xb8);
     assert_eq!(
         says(&format!(
-            "engine: kernle\nsource_ports: 3\nsource_port: 65505\npumps: [0, 0, 9999, x]\n{groups}"
+            "engine: kernle\nsource_ports: 3\nsource_port: 65505\npumps: [0, 0, 9999, x]\ndscp: 64\n{groups}"
         )),
         "hp.yml:1:9: engine: \"kernle\" is not known; did you mean kernel?\n\
          hp.yml:2:15: source_ports: 3 cannot be; write 1, 2, 4, 8 or 16\n\
          hp.yml:3:14: source_port: 65505 is out of range; it is the first of 32 ports and must be 1 to 65504\n\
          hp.yml:4:12: pumps[1]: CPU 0 is there twice; leave one out\n\
          hp.yml:4:15: pumps[2]: 9999 is no CPU; see: lscpu --extended\n\
-         hp.yml:4:21: pumps[3]: \"x\" is no whole number; write digits alone"
+         hp.yml:4:21: pumps[3]: \"x\" is no whole number; write digits alone\n\
+         hp.yml:5:7: dscp: 64 is no DSCP; those are 0 to 63"
     );
     assert_eq!(
         says(&format!("engine: kernel\nxdp: off\n{groups}")),

@@ -33,6 +33,8 @@ pub struct Transmit {
     pub first_port: Option<u16>,
     /// The CPUs that pumps are bound to; none: the prober's thread is the only pump, and free.
     pub pumps: Vec<u32>,
+    /// The DSCP of pings (RFC 2474), 0 to 63.
+    pub dscp: u8,
 }
 
 const FIRST_PORTS: RangeInclusive<u16> = 1..=u16::MAX - (PORTS - 1);
@@ -47,18 +49,20 @@ impl Default for Transmit {
             paths: 1,
             first_port: None,
             pumps: Vec::new(),
+            dscp: 0,
         }
     }
 }
 
 impl Transmit {
     /// The names of the keys.
-    pub(super) const KEYS: [&str; 4] = ["engine", "pumps", "source_ports", "source_port"];
+    pub(super) const KEYS: [&str; 5] = ["engine", "pumps", "source_ports", "source_port", "dscp"];
 
     /// Reads them from the top of the file; `has_xdp` tells whether XDP is not switched off there.
     pub(super) fn read(entries: &[Entry], has_xdp: bool, problems: &mut Problems) -> Self {
         let usual = Self::default();
-        let [engine, pumps, source_ports, source_port] = Self::KEYS.map(|key| get(entries, key));
+        let [engine, pumps, source_ports, source_port, dscp] =
+            Self::KEYS.map(|key| get(entries, key));
         Self {
             engine: engine
                 .and_then(|node| read_engine(node, has_xdp, problems))
@@ -70,7 +74,15 @@ impl Transmit {
             pumps: pumps
                 .map(|node| read_pumps(node, problems))
                 .unwrap_or_default(),
+            dscp: dscp
+                .and_then(|node| read_dscp(node, problems))
+                .unwrap_or_default(),
         }
+    }
+
+    /// IPv4's type of service and IPv6's traffic class: the DSCP is their upper six bits.
+    pub fn traffic_class(&self) -> u8 {
+        self.dscp << 2
     }
 }
 
@@ -135,4 +147,17 @@ fn read_pumps(node: &Node, problems: &mut Problems) -> Vec<u32> {
         }
     }
     cpus
+}
+
+fn read_dscp(node: &Node, problems: &mut Problems) -> Option<u8> {
+    let path = Path::Top.key("dscp");
+    let dscp: u32 = number(node, &path, problems)?;
+    if let Ok(dscp) = u8::try_from(dscp)
+        && dscp < 64
+    {
+        return Some(dscp);
+    }
+    let what = format!("{dscp} is no DSCP; those are 0 to 63");
+    problems.add(node.place, path, what);
+    None
 }

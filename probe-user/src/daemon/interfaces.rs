@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use probe_common::maps::{Class, Settings};
+use probe_common::maps::{Class, Hop, Settings};
 
 use crate::{
     kernel::{Attached, Kernel, Mode, Want},
@@ -54,6 +54,15 @@ impl Interfaces {
             kernel.set_settings(settings)?;
         }
         Ok(())
+    }
+
+    /// Tells the programs what a next hop's number means.
+    pub fn set_hop(&mut self, number: u32, hop: &Hop) {
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.set_hop(number, hop)
+        {
+            tracing::error!("a next hop could not be told to the kernel: {error}");
+        }
     }
 
     /// Has every interface in use (indices, each once) served, detaches from all others, and tells what serves where.

@@ -117,6 +117,16 @@ impl SocketEngine {
         Ok(ports)
     }
 
+    /// Pings bear this type of service (IPv4) or traffic class (IPv6) from now on.
+    pub fn set_traffic_class(&self, traffic_class: u8) {
+        for channel in &self.channels {
+            if let Err(error) = channel.socket.set_traffic_class(traffic_class) {
+                tracing::warn!("pings do not bear the configured dscp: {error}");
+                break;
+            }
+        }
+    }
+
     /// Ends a [`SocketEngine::wait`].
     pub fn waker(&self) -> Waker {
         self.waker.clone()

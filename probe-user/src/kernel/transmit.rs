@@ -9,8 +9,9 @@
 //! 3. [`Transmitter::trial`] tells whether an interface takes live frames; again after the interface was down or its driver
 //!    changed.
 //! 4. A row's next hop is [`Row::hop`](probe_common::row::Row::hop), what that number means is told with
-//!    [`Kernel::set_hop`]. A number in use keeps its meaning: a neighbour with a new address gets a new number, the rows are
-//!    pointed to it, and the old number is free when every [`Transmitter::send`] that had begun has returned.
+//!    [`Kernel::set_hop`], also while it is in use: when a neighbour is found, has another Ethernet address or is lost. A ping
+//!    made at that very moment may go astray, which changes no verdict. A number for another way is given only when no row
+//!    has it any more.
 //! 5. [`Transmitter::send`] sends the due pings of one interface and tells of every target once: either the ping was opened
 //!    and left, or it was opened and the interface dropped it (take it back, it was never sent), or it is none of this
 //!    interface and nothing was done. Of several interfaces each takes its own from what the others left; what remains is
@@ -172,7 +173,7 @@ impl Witness {
 }
 
 impl Kernel {
-    /// Says what a number in a row's [`hop`](probe_common::row::Row::hop) means, which must not be 0; see [`self`] for when.
+    /// Says what a number in a row's [`hop`](probe_common::row::Row::hop) means from now on, which must not be 0; see [`self`].
     pub fn set_hop(&mut self, number: u32, hop: &Hop) -> Result<(), MapError> {
         self.transmit.hops.set(number, Value(*hop), 0)
     }
