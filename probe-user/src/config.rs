@@ -35,7 +35,7 @@ use self::{
     yaml::{Entry, Node, Value},
 };
 use crate::{
-    fleet::{Class, Fleet, Group, Target},
+    fleet::{Class, Detail, Fleet, Group, Target},
     kernel::Want,
     keys,
 };
@@ -57,6 +57,8 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// Each group under each of its policies.
     pub classes: Vec<Class>,
+    /// Which targets have series of their own; `None`: as suits their number.
+    pub detail: Option<Detail>,
     /// In the order of the file, blocks spelt out.
     pub targets: Vec<Wanted>,
 }
@@ -97,7 +99,7 @@ impl Wanted {
 }
 
 /// The keys at the top of the file.
-const TOP_KEYS: [&str; 10] = [
+const TOP_KEYS: [&str; 11] = [
     "keys",
     "engine",
     "pumps",
@@ -106,9 +108,12 @@ const TOP_KEYS: [&str; 10] = [
     "dscp",
     "xdp",
     "interfaces",
+    "metrics",
     "defaults",
     "groups",
 ];
+/// The keys of `metrics`.
+const METRICS_KEYS: [&str; 1] = ["detail"];
 /// The keys of `keys`.
 const KEY_KEYS: [&str; 2] = ["current", "previous"];
 
@@ -146,6 +151,7 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
     let transmit = Transmit::read(entries, xdp.is_some(), problems);
     let interfaces = get(entries, "interfaces")
         .map(|node| read_interfaces(node, &Path::Top.key("interfaces"), problems));
+    let detail = get(entries, "metrics").and_then(|node| read_detail(node, problems));
     let keys = get(entries, "keys").and_then(|node| read_keys(node, folder, problems));
     let defaults = get(entries, "defaults").map_or_else(Settings::default, |node| {
         let path = Path::Top.key("defaults");
@@ -169,6 +175,7 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
         keyed: keys.is_some(),
         groups: groups.list,
         classes: groups.classes,
+        detail,
         targets: groups.targets,
     })
 }
@@ -217,6 +224,14 @@ fn read_interfaces(node: &Node, path: &Path<'_>, problems: &mut Problems) -> Vec
     names
 }
 
+/// Which targets have series of their own.
+fn read_detail(node: &Node, problems: &mut Problems) -> Option<Detail> {
+    let path = Path::Top.key("metrics");
+    let entries = mapping(node, &path, &METRICS_KEYS, problems)?;
+    let detail = get(entries, "detail")?;
+    word(detail, &path.key("detail"), &Detail::WORDS, problems)
+}
+
 /// The current and the previous key.
 fn read_keys(node: &Node, folder: &path::Path, problems: &mut Problems) -> Option<[Key; 2]> {
     let path = Path::Top.key("keys");
@@ -252,8 +267,15 @@ impl Config {
         })
     }
 
+    /// Which of its targets have series of their own.
+    pub fn detail(&self) -> Detail {
+        self.detail
+            .unwrap_or_else(|| Detail::of(self.targets.len()))
+    }
+
     /// Makes a fleet of it. `resolve` gives the address of a name, if it is known yet.
     pub fn fleet(self, resolve: impl Fn(&str) -> Option<IpAddr>) -> Fleet {
+        let detail = self.detail();
         let targets = self.targets.into_iter().map(|wanted| {
             let ip = match &wanted.host {
                 Host::Ip(ip) => Some(*ip),
@@ -266,6 +288,7 @@ impl Config {
             })
         });
         Fleet {
+            detail,
             targets: targets.collect(),
             groups: self.groups,
             classes: self.classes,

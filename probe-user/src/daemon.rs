@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     config::{self, Config, Engine},
-    fleet::{Class, Fleet, renumber},
+    fleet::{Class, Detail, Fleet, renumber},
     kernel::{Kernel, Want},
     metrics::Exporter,
     monitor::{Monitor, SPARE_GROUPS},
@@ -299,8 +299,19 @@ impl Daemon {
         self.interfaces
             .set(&self.monitor.settings, &classes)
             .context("telling the kernel's programs what to receive")?;
-        self.fleet = Arc::new(fleet);
-        self.monitor.order(Order::Fleet(self.fleet.clone()));
+        let old = std::mem::replace(&mut self.fleet, Arc::new(fleet));
+        if self.fleet.detail != old.detail {
+            tracing::info!(
+                "metrics.detail: {}",
+                match self.fleet.detail {
+                    Detail::All => "all: every target has series of its own",
+                    Detail::Exceptions =>
+                        "exceptions: only targets that are not up have series of their own",
+                    Detail::Groups => "groups: no target has series of its own",
+                }
+            );
+        }
+        self.monitor.probe(&old, self.fleet.clone());
         self.route().await;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The fleet: who is probed, in which group and by which policy. Read-only once made; a reload makes a new one.
 
+mod detail;
+mod difference;
 mod renumber;
 
 use std::{
@@ -10,7 +12,11 @@ use std::{
 
 use probe_common::{maps, wire::REFLECTOR_PORT};
 
-pub use self::renumber::renumber;
+pub use self::{
+    detail::Detail,
+    difference::{Step, difference},
+    renumber::renumber,
+};
 use crate::core::verdict::Policy;
 
 /// Every target by its number, with the groups and classes that they refer to.
@@ -20,6 +26,8 @@ pub struct Fleet {
     pub groups: Vec<Group>,
     /// Each group under each of its policies.
     pub classes: Vec<Class>,
+    /// Which targets have series of their own.
+    pub detail: Detail,
     /// By target number; `None` where a target was removed and its number is free.
     pub targets: Vec<Option<Target>>,
 }

@@ -11,7 +11,7 @@ use probe_common::{maps::Settings, siphash::Key};
 
 use crate::{
     changes::Change,
-    fleet::Fleet,
+    fleet::{Fleet, difference},
     kernel::TransmitError,
     metrics::{Exporter, Vitals},
     prober::{Handle, Order, Prober, Transmission},
@@ -86,6 +86,12 @@ impl Monitor {
     /// Gives the prober an order.
     pub fn order(&self, order: Order) {
         self.prober.order(order);
+    }
+
+    /// Probes `new` from now on in place of `old`.
+    pub fn probe(&self, old: &Fleet, new: Arc<Fleet>) {
+        let steps = difference(old, &new);
+        self.order(Order::Fleet(new, steps));
     }
 
     /// Has the kernel send by this interface, which has this Ethernet address, if it can.

@@ -7,6 +7,7 @@
 mod outages;
 
 use std::{
+    collections::VecDeque,
     hint::black_box,
     io,
     sync::{Arc, mpsc},
@@ -30,7 +31,7 @@ use crate::{
         verdict::{Outcome, State},
     },
     engine::{BATCH, Departure, KernelEngine, PumpError, Pumps, SocketEngine},
-    fleet::{Class, Fleet},
+    fleet::{Class, Fleet, Step},
     flights::{Flight, Flights},
     kernel::TransmitError,
     metrics::Vitals,
@@ -48,10 +49,13 @@ const GRACE: u64 = 5_000_000;
 
 /// How long verdicts may wait for a turn that has pings to send, ns: else each slot of the schedule would wake the loop
 /// twice, for its pings and, a timeout later, for their verdicts.
-const PATIENCE: u64 = 10_000_000;
+const PATIENCE: u64 = 20_000_000;
 
 /// Without anything to do the loop turns as often as this, so that its health can be seen from outside.
 const IDLE: u64 = 200_000_000;
+
+/// Steps to a new fleet that one turn of the loop takes: less than a millisecond's.
+const STEPS: usize = 2048;
 
 /// Pings that the kernel is handed at a time: few enough that the time before is that of all.
 const SHARE: usize = 1024;
@@ -70,8 +74,8 @@ pub struct Transmission {
 /// What the daemon tells the prober.
 #[derive(Debug)]
 pub enum Order {
-    /// Probe this fleet from now on. A target that both fleets have under one number is the same target.
-    Fleet(Arc<Fleet>),
+    /// Probe this fleet from now on: these steps lead to it from the one before.
+    Fleet(Arc<Fleet>, Vec<Step>),
     /// Sign with the first key, accept both.
     Keys([Key; 2]),
     /// These are the links that targets are reached through now, and the index of the one that each number in a row's
@@ -121,6 +125,8 @@ pub struct Prober {
     kernel: Option<KernelEngine>,
     classes: Vec<maps::Class>,
     links: Vec<Link>,
+    /// What is still to be done until the fleet is probed as it is now.
+    steps: VecDeque<Step>,
     /// Index of the interface by number of next hop.
     interfaces: Arc<[u32]>,
     /// The targets that are due, and room for more.
@@ -161,6 +167,7 @@ impl Prober {
             sockets,
             classes: Vec::new(),
             links: Vec::new(),
+            steps: VecDeque::new(),
             interfaces: Arc::default(),
             due: Vec::new(),
         })
@@ -195,6 +202,12 @@ impl Prober {
                     Err(mpsc::TryRecvError::Empty) => break,
                 }
             }
+            for _ in 0..STEPS {
+                let Some(step) = self.steps.pop_front() else {
+                    break;
+                };
+                self.take(step, now);
+            }
             let rows = self.live.table.rows();
             let heard = self.sockets.drain(rows, &self.classes, &self.settings)?;
             if let Some(from) = heard.lost_since {
@@ -209,6 +222,9 @@ impl Prober {
     }
 
     fn next_turn(&self) -> u64 {
+        if !self.steps.is_empty() {
+            return 0;
+        }
         let idle = clock::monotonic() + IDLE;
         let evaluation = self.flights.next_end().map(|end| end + GRACE + PATIENCE);
         [self.schedule.next_due(), evaluation]
@@ -219,7 +235,7 @@ impl Prober {
 
     fn obey(&mut self, order: Order, now: u64) -> Result<(), PumpError> {
         match order {
-            Order::Fleet(fleet) => self.change_fleet(fleet, now),
+            Order::Fleet(fleet, steps) => self.change_fleet(fleet, steps),
             Order::Keys(keys) => self.settings.keys = keys,
             Order::Links(links, interfaces) => {
                 self.interfaces = interfaces;
@@ -257,36 +273,48 @@ impl Prober {
         self.links = links;
     }
 
-    /// Goes from one fleet to the next; targets that stay keep row, verdict and phase.
-    fn change_fleet(&mut self, fleet: Arc<Fleet>, now: u64) {
-        let old = std::mem::replace(&mut self.fleet, fleet.clone());
-        for number in 0..old.targets.len().max(fleet.targets.len()) {
-            let before = old.targets.get(number).and_then(Option::as_ref);
-            let after = fleet.targets.get(number).and_then(Option::as_ref);
-            let row = &self.live.table.rows()[number];
-            let number = number as u32;
-            if before.is_some() && after.is_none() {
-                self.schedule.remove(number);
-                self.live.standings.clear(number);
-                self.live.paths.clear(number);
-                row.clear();
-            }
-            let Some(target) = after else { continue };
-            let (address, port) = target
-                .address
-                .map_or((Address::default(), 0), |at| (at.ip().into(), at.port()));
-            if before.is_none() {
-                row.assign(address, port, target.class);
-            } else if row.address() != (address, port) {
-                row.set_address(address, port);
-            }
-            row.set_class(target.class);
-            let interval = fleet.class_of(target).interval.as_nanos() as u64;
-            self.schedule.set(number, interval, now);
-        }
+    /// Begins to go from one fleet to the next. The classes of the one before are still there under their numbers, so until its
+    /// step is taken a target is pinged as it was.
+    fn change_fleet(&mut self, fleet: Arc<Fleet>, steps: Vec<Step>) {
         self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
         self.vitals.set_groups(&fleet.groups);
-        self.live.fleet.store(fleet);
+        self.steps.extend(steps);
+        let old = std::mem::replace(&mut self.fleet, fleet.clone());
+        let shown = self.live.fleet.swap(fleet);
+        // To free a million targets takes longer than a ping may be late.
+        std::thread::spawn(move || drop((old, shown)));
+    }
+
+    /// Brings one target's row, verdict and phase to the new fleet; all others keep theirs.
+    fn take(&mut self, step: Step, now: u64) {
+        let (Step::Add(number) | Step::Change(number) | Step::Remove(number)) = step;
+        let row = &self.live.table.rows()[number as usize];
+        if matches!(step, Step::Remove(_)) {
+            self.schedule.remove(number);
+            self.live.standings.clear(number);
+            self.live.paths.clear(number);
+            row.clear();
+        }
+        // If a later fleet has it no more, the step that removes it follows.
+        let Some(Some(target)) = self.fleet.targets.get(number as usize) else {
+            return;
+        };
+        let (address, port) = target
+            .address
+            .map_or((Address::default(), 0), |at| (at.ip().into(), at.port()));
+        match step {
+            Step::Add(_) => row.assign(address, port, target.class),
+            Step::Change(_) => {
+                row.set_class(target.class);
+                if row.address() != (address, port) {
+                    row.set_address(address, port);
+                }
+            }
+            // Its number has been given anew: that is a step of its own.
+            Step::Remove(_) => return,
+        }
+        let interval = self.fleet.class_of(target).interval.as_nanos() as u64;
+        self.schedule.set(number, interval, now);
     }
 
     /// Judges every ping whose timeout ended before `heard`, until when all pongs have been read: where more pongs wait than

@@ -11,7 +11,7 @@ use probe_common::{ports::Ports, row::Row};
 use crate::{
     changes::Changes,
     core::verdict::{Standing, State},
-    fleet::{Class, Fleet, Target},
+    fleet::{Class, Detail, Fleet, Target},
     paths::{Paths, Worst},
     standings::Standings,
     table::Table,
@@ -87,12 +87,18 @@ impl Live {
 }
 
 impl Snapshot<'_> {
-    /// Every target in the order of its number.
-    pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
+    /// These targets, or every target in the order of its number.
+    pub fn readings<'b>(&'b self, of: Option<&'b [u32]>) -> impl Iterator<Item = Reading<'b>> {
+        let count = of.map_or(self.fleet.targets.len(), <[u32]>::len);
+        (0..count).filter_map(move |at| self.reading(of.map_or(at as u32, |of| of[at])))
+    }
+
+    fn reading(&self, number: u32) -> Option<Reading<'_>> {
         let Live {
             table, standings, ..
         } = self.live;
-        self.fleet.iter().map(|(number, target)| Reading {
+        let target = self.fleet.targets.get(number as usize)?.as_ref()?;
+        Some(Reading {
             number,
             target,
             class: self.fleet.class_of(target),
@@ -102,6 +108,22 @@ impl Snapshot<'_> {
             live: self.live,
             row: &table.rows()[number as usize],
         })
+    }
+
+    /// The targets that have series of their own; `None`: all of them.
+    pub fn detailed(&self) -> Option<Vec<u32>> {
+        let is_exception = |reading: &Reading<'_>| {
+            let usual = matches!(reading.standing.state, State::Up | State::Pending);
+            !usual || reading.worst_path().is_some()
+        };
+        match self.fleet.detail {
+            Detail::All => None,
+            Detail::Groups => Some(Vec::new()),
+            Detail::Exceptions => {
+                let exceptions = self.readings(None).filter(is_exception);
+                Some(exceptions.map(|reading| reading.number).collect())
+            }
+        }
     }
 
     /// How many targets each group has in each state: `[group][state as usize]`.

@@ -161,7 +161,10 @@ fn stamp_is_right(offload: &str) {
     let wire = Responder::watch(&net.fleet);
     let daemon = Daemon::run(
         &net.monitor,
-        &fleet(&["198.18.64.0/27", "2001:db8:2::/123"]),
+        &format!(
+            "engine: socket\n{}",
+            fleet(&["198.18.64.0/27", "2001:db8:2::/123"])
+        ),
     );
     let pings = wire.pings(120, after(3));
     for family in [4, 6] {
@@ -211,10 +214,10 @@ fn the_time_in_a_ping_is_that_of_its_leaving_not_of_its_batch() {
     require_root!();
     let net = Net::new();
     let wire = Responder::watch(&net.fleet);
-    // Sixteen targets are due each millisecond: they are sent as one batch.
+    // Sixty-four targets fall due together: they are sent as one batch.
     let _daemon = Daemon::run(
         &net.monitor,
-        "defaults: {interval: 500ms, timeout: 400ms}\ngroups: [{name: test, targets: [198.18.64.0/19]}]\n",
+        "engine: socket\ndefaults: {interval: 500ms, timeout: 400ms}\ngroups: [{name: test, targets: [198.18.64.0/19]}]\n",
     );
     let pings = wire.pings(2000, after(12));
     // Of two pings of one batch the second is stamped after the first has arrived; user space would have filled in both

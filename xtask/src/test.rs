@@ -26,6 +26,16 @@ pub enum Part {
 /// The package of the end-to-end tests.
 const E2E: &str = "heartprobe-tests";
 
+/// The files of tests that hold for either engine: they run with the kernel's, and once more with sockets.
+const OF_BOTH_ENGINES: [&str; 6] = [
+    "verdicts",
+    "hostile",
+    "outages",
+    "paths",
+    "reload",
+    "operations",
+];
+
 /// How long fetching the list of known vulnerabilities may take.
 const FETCH_LIMIT: Duration = Duration::from_secs(20);
 
@@ -269,21 +279,38 @@ impl<'a> Run<'a> {
         if !self.daemon.is_file() {
             bail!("the build left no {}", self.daemon.display());
         }
+        process::run(&mut self.e2e_tests(&[])?).context("see what the tests say above")?;
+        let mut by_socket = self.e2e_tests(&OF_BOTH_ENGINES)?;
+        process::run(by_socket.env("HEARTPROBE_TEST_ENGINE", "socket"))
+            .context("with engine: socket; see what the tests say above")?;
+        Ok(Outcome::Done)
+    }
+
+    /// The end-to-end tests of these files, or all.
+    fn e2e_tests(&self, files: &[&str]) -> Result<Command> {
         let mut tests = if let Some(mut nextest) = self.nextest()? {
+            let files: Vec<String> = files.iter().map(|file| format!("binary({file})")).collect();
+            let of_files = match files.as_slice() {
+                [] => "all()".to_owned(),
+                files => files.join(" | "),
+            };
             nextest
                 .arg("--filterset")
-                .arg(format!("package({E2E})"))
+                .arg(format!("package({E2E}) & ({of_files})"))
                 .args(["--test-threads", "2"]);
             nextest
         } else {
             let mut test = self.cargo()?;
-            test.args(["test", "--locked", "--package", E2E, "--tests"])
-                .args(["--", "--test-threads", "2"]);
+            test.args(["test", "--locked", "--package", E2E]);
+            match files {
+                [] => test.arg("--tests"),
+                files => test.args(files.iter().flat_map(|file| ["--test", file])),
+            };
+            test.args(["--", "--test-threads", "2"]);
             test
         };
-        process::run(tests.env("HEARTPROBE_BIN", &self.daemon))
-            .context("see what the tests say above")?;
-        Ok(Outcome::Done)
+        tests.env("HEARTPROBE_BIN", &self.daemon);
+        Ok(tests)
     }
 
     /// `cargo nextest run` over the workspace; `None` where it is not there.

@@ -7,7 +7,8 @@ use probe_common::wire;
 
 use crate::{
     config::{self, Config, Host, show_duration as show},
-    fleet::Class,
+    fleet::{Class, Detail},
+    metrics::exposition::{SERIES_PER_GROUP, SERIES_PER_TARGET},
     resolve::Names,
 };
 
@@ -125,6 +126,18 @@ impl fmt::Display for Report<'_> {
             } else {
                 ""
             },
+        )?;
+        let detail = config.detail();
+        let of_targets = match detail {
+            Detail::All => (SERIES_PER_TARGET * config.targets.len()).to_string(),
+            Detail::Exceptions => format!("{SERIES_PER_TARGET} for each target that is not up"),
+            Detail::Groups => "none for targets".to_owned(),
+        };
+        writeln!(
+            f,
+            "series, metrics.detail {}: {of_targets}, and {SERIES_PER_GROUP} for each of {} groups",
+            detail.name(),
+            config.groups.len()
         )?;
         let keyed = if config.keyed {
             "keyed: only reflectors that have the key are believed"

@@ -10,6 +10,7 @@ use crate::{
     clock,
     commands::stop_signal,
     demo::{self, screen},
+    fleet::Fleet,
     metrics::{Engine, Receive, Transmit},
     monitor::{self, Monitor},
     network::Link,
@@ -70,7 +71,7 @@ impl Args {
         }]);
         monitor.vitals.reloaded(true);
         monitor.order(Order::Links(vec![Link::loopback()], [].into()));
-        monitor.order(Order::Fleet(fleet));
+        monitor.probe(&Fleet::default(), fleet);
 
         let exporter = Arc::new(monitor.exporter(None));
         // There is no configuration that could be read anew: nobody listens.

@@ -122,7 +122,7 @@ fn unknown_keys() {
         says("groups: [{name: a, intervall: 1s, targets: []}]\ninterval: 5s\nzzz: 1"),
         "hp.yml:1:20: groups[0].intervall: unknown key; did you mean interval?\n\
          hp.yml:2:1: interval: unknown key; interval belongs under defaults or under a group\n\
-         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, dscp, xdp, interfaces, defaults, groups"
+         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, dscp, xdp, interfaces, metrics, defaults, groups"
     );
 }
 
@@ -336,6 +336,21 @@ fn engine_and_xdp() {
 }
 
 #[test]
+fn series_of_targets() {
+    let groups = "groups: [{name: a, targets: [192.0.2.1]}]";
+    let detail = |text: &str| read(&format!("{text}\n{groups}")).unwrap().detail();
+    assert_eq!(detail(""), Detail::All);
+    assert_eq!(detail("metrics: {detail: groups}"), Detail::Groups);
+    let block = "groups: [{name: a, targets: [10.0.0.0/15]}]";
+    assert_eq!(read(block).unwrap().detail(), Detail::Exceptions);
+    assert_eq!(
+        says(&format!("metrics: {{detail: none, deatil: all}}\n{groups}")),
+        "hp.yml:1:19: metrics.detail: \"none\" is not known; write one of all, exceptions, groups\n\
+         hp.yml:1:25: metrics.deatil: unknown key; did you mean detail?"
+    );
+}
+
+#[test]
 fn how_pings_leave() {
     let groups = "groups: [{name: a, targets: []}]";
     assert_eq!(read(groups).unwrap().transmit, Transmit::default());
@@ -441,12 +456,13 @@ fn the_documentation_describes_every_key() {
     let described: BTreeSet<&str> = document
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
-        .map(|(key, _)| key.trim_start_matches("keys."))
+        .map(|(key, _)| key.rsplit_once('.').map_or(key, |(_, key)| key))
         .filter(|key| key.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'))
         .collect();
     let known: BTreeSet<&str> = [
         &TOP_KEYS[..],
         &KEY_KEYS,
+        &METRICS_KEYS,
         &Settings::KEYS,
         &groups::KEYS,
         &[overrides::KEY],

@@ -56,7 +56,7 @@ fn colour(state: State) -> Color {
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
     let groups = view.snapshot.fleet.groups.len() as u16;
-    let readings: Vec<Reading<'_>> = view.snapshot.readings().collect();
+    let readings: Vec<Reading<'_>> = view.snapshot.readings(None).collect();
     let width = frame.area().width.saturating_sub(2).max(1);
     let rows = (readings.len() as u16).div_ceil(width);
     let [head, counts, lights, changes, foot] = Layout::vertical([

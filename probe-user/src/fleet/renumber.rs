@@ -18,12 +18,16 @@ fn identity(group: u32, target: &Target) -> Identity<'_> {
     }
 }
 
+/// How far behind the last one found a target is looked for before all are: over so many that were removed.
+const NEAR: usize = 16;
+
 /// Gives the targets, groups and classes of `new` the numbers that they have in `old`. Numbers that `old` uses and
 /// `new` does not stay free until the next time, so that a pong still on its way finds nobody in their place.
 pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
     let Fleet {
         groups,
         classes,
+        detail,
         targets,
     } = new;
     let mut fleet = Fleet {
@@ -36,6 +40,7 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
             })
             .collect(),
         classes: old.classes.clone(),
+        detail,
         targets: Vec::new(),
     };
     let group_numbers: Vec<u32> = groups
@@ -50,14 +55,40 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
         })
         .collect();
 
-    let known: HashMap<Identity<'_>, u32> = old
-        .iter()
-        .map(|(number, target)| (identity(old.class_of(target).group, target), number))
-        .collect();
     fleet.targets.resize_with(old.targets.len(), || None);
-    let mut free = (0..).filter(|&number| old.targets.get(number).is_none_or(Option::is_none));
+    let mut elsewhere = Vec::new();
+    let mut next = 0;
     for mut target in targets.into_iter().flatten() {
         target.class = class_numbers[usize::from(target.class)];
+        let group = fleet.classes[usize::from(target.class)].group;
+        let who = identity(group, &target);
+        // Most stand where they stood: behind the one before.
+        let near = old.targets.iter().enumerate().skip(next).take(NEAR);
+        let mut known = near.filter_map(|(number, known)| Some((number, known.as_ref()?)));
+        match known.find(|(_, known)| identity(old.class_of(known).group, known) == who) {
+            Some((number, _)) => {
+                fleet.targets[number] = Some(target);
+                next = number + 1;
+            }
+            None => elsewhere.push(target),
+        }
+    }
+    place_others(&mut fleet, elsewhere, old);
+    fleet
+}
+
+/// Places the targets that do not stand where they stood: those that `old` has, and those that it has not.
+fn place_others(fleet: &mut Fleet, others: Vec<Target>, old: &Fleet) {
+    if others.is_empty() {
+        return;
+    }
+    let known: HashMap<Identity<'_>, u32> = old
+        .iter()
+        .filter(|(number, _)| fleet.targets[*number as usize].is_none())
+        .map(|(number, target)| (identity(old.class_of(target).group, target), number))
+        .collect();
+    let mut free = (0..).filter(|&number| old.targets.get(number).is_none_or(Option::is_none));
+    for target in others {
         let group = fleet.classes[usize::from(target.class)].group;
         let number = known.get(&identity(group, &target)).map_or_else(
             || free.next().unwrap_or(old.targets.len()),
@@ -68,7 +99,6 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
         }
         fleet.targets[number] = Some(target);
     }
-    fleet
 }
 
 fn place_group(groups: &mut Vec<Group>, group: Group) -> u32 {

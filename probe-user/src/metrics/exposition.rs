@@ -1,7 +1,7 @@
 //! The text format of Prometheus (version 0.0.4), written straight from the snapshot.
 //!
-//! All samples of a family stand together, so the fleet is walked once a family. What is kept for that is the label
-//! values of the targets alone, some 15 bytes each; the text itself goes out a chunk at a time.
+//! All samples of a family stand together, so the fleet is walked once a family; the text goes out a chunk at a time, and
+//! nothing is kept for a target.
 
 mod text;
 
@@ -13,7 +13,7 @@ use std::{
 use probe_common::maps::{Fate, Histogram, RTT_BOUNDS_NS};
 use prometheus::{Encoder, TextEncoder};
 
-use self::text::{Labels, Text};
+use self::text::Text;
 use super::vitals::Vitals;
 use crate::{
     core::verdict::State,
@@ -32,6 +32,12 @@ struct PerTarget {
     help: &'static str,
     value: fn(&Reading<'_>) -> Option<Value>,
 }
+
+/// Series of a target that nothing is wrong with; a broken path has two more.
+pub const SERIES_PER_TARGET: usize = PER_TARGET.len() - 2;
+
+/// Series of a group: targets and changes by state, and a histogram with its sum, its count and the bucket of all.
+pub const SERIES_PER_GROUP: usize = 2 * State::ALL.len() + RTT_BOUNDS_NS.len() + 3;
 
 enum Value {
     Number(u32),
@@ -125,26 +131,27 @@ pub fn write(
 }
 
 fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Result<()> {
-    let mut names = Labels::default();
-    for (_, target) in snapshot.fleet.iter() {
-        target.with_label(|label| names.push(label));
-    }
     let groups = &snapshot.fleet.groups;
     let after: Vec<_> = groups.iter().map(further_labels).collect();
+    let detailed = snapshot.detailed();
     for family in &PER_TARGET {
         text.family(family.name, family.kind, family.help);
         let before: Vec<_> = groups
             .iter()
-            .map(|group| text::series(family.name, [("group", &*group.name)]) + ",target=\"")
+            .map(|group| {
+                let mut line = text::series(family.name, [("group", &*group.name)]);
+                line.extend_from_slice(b",target=\"");
+                line
+            })
             .collect();
-        for (reading, name) in snapshot.readings().zip(names.iter()) {
+        for reading in snapshot.readings(detailed.as_deref()) {
             let Some(value) = (family.value)(&reading) else {
                 continue;
             };
             let group = reading.class.group as usize;
-            text.push(before[group].as_bytes());
-            text.push(name);
-            text.push(after[group].as_bytes());
+            text.push(&before[group]);
+            reading.target.with_label(|label| text.value(label));
+            text.push(&after[group]);
             match value {
                 Value::Number(number) => text.number(number),
                 Value::Ratio(ratio) => text.ratio(ratio),
@@ -157,13 +164,14 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
 }
 
 /// What stands behind the `target` label of each sample of a group.
-fn further_labels(group: &Group) -> String {
-    let mut labels = String::from("\"");
+fn further_labels(group: &Group) -> Vec<u8> {
+    let mut labels = Vec::from(b"\"");
     for (name, value) in &group.labels {
-        labels.push(',');
+        labels.push(b',');
         text::label(&mut labels, name, value);
     }
-    labels + "} "
+    labels.extend_from_slice(b"} ");
+    labels
 }
 
 /// Groups that a reload removed are not shown.

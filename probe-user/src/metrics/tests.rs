@@ -5,7 +5,7 @@ use probe_common::{maps::Fate, ports::Ports, row::Row};
 use super::*;
 use crate::{
     core::verdict::{Outcome, Policy, State},
-    fleet::{Class, Fleet, Group, Target},
+    fleet::{Class, Detail, Fleet, Group, Target},
     table::Table,
     tally::Tally,
 };
@@ -52,6 +52,7 @@ pub fn sample() -> Exporter {
     let mut gone = group("old", &[]);
     gone.gone = true;
     let fleet = Fleet {
+        detail: Detail::All,
         groups: vec![
             group("web", &[("dc", "ams"), ("rack", "a\\b \"c\"\nd")]),
             gone,
@@ -161,6 +162,30 @@ fn the_sample_as_text() {
     // What follows is the registry's, with the times that this run took.
     let (ours, _) = text.split_once("# HELP heartprobe_build_info").unwrap();
     insta::assert_snapshot!(ours);
+}
+
+#[test]
+fn the_detail_decides_which_targets_have_series() {
+    let targets = |detail| {
+        let sample = sample();
+        let mut fleet = Fleet::clone(&sample.live.fleet.load());
+        fleet.detail = detail;
+        sample.live.fleet.store(Arc::new(fleet));
+        let text = text(&sample);
+        assert!(text.contains("heartprobe_targets{group=\"web\",state=\"up\"} "));
+        let of_state = text.lines().filter_map(|line| {
+            let (_, rest) = line
+                .strip_prefix("heartprobe_target_state{")?
+                .split_once("target=\"")?;
+            rest.split_once('"').map(|(target, _)| target.to_owned())
+        });
+        of_state.collect::<Vec<_>>()
+    };
+    assert_eq!(targets(Detail::All).len(), 4);
+    // One is late, one has a broken path, one is dead; the other is up.
+    assert_eq!(targets(Detail::Exceptions).len(), 3);
+    assert!(!targets(Detail::Exceptions).contains(&"web-1.example.org".to_owned()));
+    assert!(targets(Detail::Groups).is_empty());
 }
 
 /// A family as the text has it: its type, its series and their values.

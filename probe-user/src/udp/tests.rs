@@ -146,7 +146,7 @@ fn a_wait_ends_for_each_reason() {
     let far = || clock::monotonic() + 30_000_000_000;
 
     let soon = clock::monotonic() + 5_000_000;
-    wait([&to].into_iter(), &waker, soon).unwrap();
+    wait([&to], &waker, soon).unwrap();
     assert!(clock::monotonic() >= soon);
 
     let other = waker.clone();
@@ -154,13 +154,13 @@ fn a_wait_ends_for_each_reason() {
         thread::sleep(Duration::from_millis(5));
         other.wake();
     });
-    wait([&to].into_iter(), &waker, far()).unwrap();
+    wait([&to], &waker, far()).unwrap();
     thread.join().unwrap();
 
     let mut outbox = Outbox::new(1);
     outbox.push(to.local_addr().unwrap(), None, [0; LEN]);
     from.send(&mut outbox, 0).unwrap();
-    wait([&to].into_iter(), &waker, far()).unwrap();
+    wait([&to], &waker, far()).unwrap();
     assert!(clock::monotonic() < soon + 20_000_000_000);
 }
 

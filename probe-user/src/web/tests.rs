@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::{
     core::verdict::Policy,
-    fleet::{Class, Fleet, Group, Target},
+    fleet::{Class, Detail, Fleet, Group, Target},
     metrics::{self, Vitals},
     snapshot::Live,
     table::Table,
@@ -149,6 +149,7 @@ fn large() -> Exporter {
     };
     let live = Live::new(Arc::new(Table::in_memory(TARGETS).unwrap()), 1);
     live.fleet.store(Arc::new(Fleet {
+        detail: Detail::All,
         groups: vec![group],
         classes: vec![class],
         targets: (0..TARGETS).map(|number| Some(target(number))).collect(),

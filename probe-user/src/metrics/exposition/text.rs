@@ -53,7 +53,7 @@ impl<'a, W: Write> Text<'a, W> {
 
     /// The part of a line before its value.
     pub fn series<const N: usize>(&mut self, name: &str, labels: [(&str, &str); N]) {
-        self.push(series(name, labels).as_bytes());
+        self.push(&series(name, labels));
         self.push(b"} ");
     }
 
@@ -69,6 +69,12 @@ impl<'a, W: Write> Text<'a, W> {
         let mut digits = itoa::Buffer::new();
         self.buffer
             .extend_from_slice(digits.format(number).as_bytes());
+    }
+
+    /// A label's value, escaped.
+    pub fn value(&mut self, value: fmt::Arguments<'_>) {
+        // Only a `Display` that fails by itself can fail here; it then has said all that it has to say.
+        let _ = Escaped(&mut self.buffer).write_fmt(value);
     }
 
     /// A share of 1 as the value.
@@ -108,70 +114,41 @@ impl<'a, W: Write> Text<'a, W> {
 }
 
 /// The beginning of a line: the name and some labels, with room for more.
-pub fn series<const N: usize>(name: &str, labels: [(&str, &str); N]) -> String {
-    let mut line = String::from(name);
+pub fn series<const N: usize>(name: &str, labels: [(&str, &str); N]) -> Vec<u8> {
+    let mut line = Vec::from(name);
     for (i, (label_name, value)) in labels.into_iter().enumerate() {
-        line.push(if i == 0 { '{' } else { ',' });
+        line.push(if i == 0 { b'{' } else { b',' });
         label(&mut line, label_name, value);
     }
     line
 }
 
 /// Appends `name="value"`.
-pub fn label(line: &mut String, name: &str, value: &str) {
-    line.push_str(name);
-    line.push_str("=\"");
+pub fn label(line: &mut Vec<u8>, name: &str, value: &str) {
+    line.extend_from_slice(name.as_bytes());
+    line.extend_from_slice(b"=\"");
     escape(line, value);
-    line.push('"');
+    line.push(b'"');
 }
 
 /// Appends a label's value: backslash, quote and line feed are escaped, everything else stands as it is.
-fn escape(line: &mut String, value: &str) {
-    for c in value.chars() {
-        match c {
-            '\\' => line.push_str("\\\\"),
-            '"' => line.push_str("\\\""),
-            '\n' => line.push_str("\\n"),
-            c => line.push(c),
+fn escape(line: &mut Vec<u8>, value: &str) {
+    for &byte in value.as_bytes() {
+        match byte {
+            b'\\' => line.extend_from_slice(b"\\\\"),
+            b'"' => line.extend_from_slice(b"\\\""),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            byte => line.push(byte),
         }
     }
 }
 
-/// The escaped values of one label, one after another in one piece of memory.
-#[derive(Default)]
-pub struct Labels {
-    text: Escaped,
-    ends: Vec<u32>,
-}
+/// Writes into a line, escaped.
+struct Escaped<'a>(&'a mut Vec<u8>);
 
-#[derive(Default)]
-struct Escaped(String);
-
-impl fmt::Write for Escaped {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        escape(&mut self.0, part);
+        escape(self.0, part);
         Ok(())
     }
 }
-
-impl Labels {
-    /// Appends a value.
-    pub fn push(&mut self, value: fmt::Arguments<'_>) {
-        // Only a `Display` that fails by itself can fail here; it then has said all that it has to say.
-        let _ = self.text.write_fmt(value);
-        self.ends.push(self.text.0.len() as u32);
-    }
-
-    /// The values in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let value = &self.text.0.as_bytes()[start..end as usize];
-            start = end as usize;
-            value
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests;
