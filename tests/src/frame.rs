@@ -228,7 +228,6 @@ mod tests {
                 destination: destination.parse().unwrap(),
                 traffic_class: 0,
                 checksum: 0,
-                traffic_class: 0,
                 payload: b"odd".to_vec(),
             };
             datagram.checksum = datagram.right_checksum();
