@@ -20,7 +20,7 @@ use tokio::{
 
 use self::{hops::Hops, interfaces::Interfaces};
 use crate::{
-    config::{self, Config, Engine},
+    config::{self, Config, Engine, Transmit},
     fleet::{Class, Detail, Fleet, renumber},
     kernel::{Kernel, Want},
     metrics::Exporter,
@@ -67,6 +67,8 @@ pub struct Daemon {
     /// Whether it was told that targets are routed by other tables.
     told_elsewhere: bool,
     names: Option<Names>,
+    /// How pings leave, as the first configuration had it.
+    transmit: Transmit,
     /// What the kernel counts, where it receives.
     kernel: Option<Arc<dyn Source>>,
     room: Room,
@@ -153,6 +155,7 @@ impl Daemon {
             ),
             told_elsewhere: false,
             names: Some(names),
+            transmit,
             kernel: counters,
             room,
         };
@@ -164,12 +167,12 @@ impl Daemon {
         let fleet = daemon.renumbered(fleet)?;
         daemon
             .monitor
-            .order(Order::TrafficClass(transmit.traffic_class()));
+            .order(Order::TrafficClass(daemon.transmit.traffic_class()));
         while let Ok(heard) = daemon.follower.neighbours.try_recv() {
             daemon.hear(heard);
         }
         daemon.probe(fleet).await?;
-        if transmit.engine == Engine::Kernel {
+        if daemon.transmit.engine == Engine::Kernel {
             daemon.interfaces.check_kernel_sends()?;
         }
         daemon.monitor.vitals.reloaded(true);
@@ -272,6 +275,12 @@ impl Daemon {
             names.set(self.fleet.host_names());
         }
         let (keys, traffic_class) = (config.keys, config.transmit.traffic_class());
+        self.transmit.dscp = config.transmit.dscp;
+        if self.transmit != config.transmit {
+            tracing::warn!(
+                "another engine, other pumps or other source ports take a restart: they stay as they were"
+            );
+        }
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
         found?;
