@@ -51,6 +51,7 @@ impl Prober {
                 .unwrap_or(0)
         };
         let outcome = match row.answer(flight.seq) {
+            Answer::Good if self.is_overloaded(row) => Outcome::Loaded,
             Answer::Good => Outcome::Good,
             Answer::Late => Outcome::Late,
             Answer::None if self.outages.hid(interface(), flight.at, now) => Outcome::Unsent,
@@ -59,10 +60,19 @@ impl Prober {
         let path = self.settings.ports.path(flight.seq);
         match outcome {
             Outcome::Missed => self.live.paths.note(flight.target, path, true),
-            Outcome::Good | Outcome::Late => self.live.paths.note(flight.target, path, false),
+            Outcome::Good | Outcome::Loaded | Outcome::Late => {
+                self.live.paths.note(flight.target, path, false);
+                self.live.standings.see_boot(flight.target, row.boot());
+            }
             Outcome::Unsent => {}
         }
         self.judge(flight.target, row.class(), outcome, now);
+    }
+
+    /// Whether the host's newest pong told of more load than its policy allows.
+    fn is_overloaded(&self, row: &Row) -> bool {
+        let class = &self.fleet.classes[usize::from(row.class())];
+        class.policy.overload.shows(row.health())
     }
 
     /// A target's class is known from its row too, which is at hand, and from no other fleet than this one or those before,
@@ -73,7 +83,7 @@ impl Prober {
         match outcome {
             Outcome::Late => standings.count_late(number),
             Outcome::Missed => self.vitals.missed.inc(),
-            Outcome::Good | Outcome::Unsent => {}
+            Outcome::Good | Outcome::Loaded | Outcome::Unsent => {}
         }
         let before = standings.get(number);
         let after = before.after(outcome, class.policy);
