@@ -139,7 +139,7 @@ fn a_host_that_tells_of_too_much_load_is_overloaded_and_its_boots_are_counted() 
     let daemon = Daemon::run(&net.monitor, &config);
     let told = |cpu: u32, boot| {
         signed_lie(move |pong| {
-            pong.health = cpu << 16 | 5_000;
+            pong.health = cpu * 0x1_0000 + 5_000;
             pong.boot = boot;
         })
     };
