@@ -2,7 +2,8 @@
 
 use std::{
     fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
@@ -63,6 +64,7 @@ impl Fleet {
         }
         let gateway = ends[1].split('/').next().unwrap_or_default();
         monitor.ip(&format!("{family} route add {prefix} via {gateway}"))?;
+        monitor.enter(|| greet(gateway))?;
         fleet.ip(&format!("{family} route add local {prefix} dev lo"))?;
         if family == "-6" {
             // For IPv6 a local route alone does not let a socket send from an address of the prefix.
@@ -109,6 +111,19 @@ impl Fleet {
         }
         text
     }
+}
+
+/// Has the kernel find the gateway, as on a box that has been on its network for a while.
+fn greet(gateway: &str) -> io::Result<()> {
+    const DISCARD: u16 = 9;
+    let any = if gateway.contains(':') {
+        "[::]:0"
+    } else {
+        "0.0.0.0:0"
+    };
+    UdpSocket::bind(any)?
+        .send_to(b"", (gateway, DISCARD))
+        .map(drop)
 }
 
 #[cfg(test)]
