@@ -325,44 +325,55 @@ impl Prober {
             return;
         }
         let now = clock::monotonic();
-        while let Some(flight) = self.flights.pop_ended(heard) {
-            let row = &self.live.table.rows()[flight.target as usize];
-            // The number may have been given to another target meanwhile, whose ping this is not.
-            if !row.is_open(flight.seq) {
-                continue;
+        let live = self.live.clone();
+        let rows = live.table.rows();
+        let mut ended = Vec::with_capacity(BATCH);
+        loop {
+            ended.extend(std::iter::from_fn(|| self.flights.pop_ended(heard)).take(BATCH));
+            if ended.is_empty() {
+                break;
             }
-            let outcome = match row.answer(flight.seq) {
-                Answer::Good => Outcome::Good,
-                Answer::Late => Outcome::Late,
-                Answer::None if self.outages.hid(self.interface(row), flight.at, now) => {
-                    Outcome::Unsent
-                }
-                Answer::None => Outcome::Missed,
-            };
-            let path = self.settings.ports.path(flight.seq);
-            match outcome {
-                Outcome::Missed => self.live.paths.note(flight.target, path, true),
-                Outcome::Good | Outcome::Late => self.live.paths.note(flight.target, path, false),
-                Outcome::Unsent => {}
+            fetch(&live, ended.iter().map(|flight| flight.target));
+            for flight in ended.drain(..) {
+                self.end(flight, &rows[flight.target as usize], now);
             }
-            self.judge(flight.target, outcome, now);
         }
         self.vitals
             .evaluation
             .observe(seconds(clock::monotonic() - now));
     }
 
-    /// The index of the interface that pings to this row's target leave by; 0: not known.
-    fn interface(&self, row: &Row) -> u32 {
-        let interface = self.interfaces.get(row.hop() as usize);
-        interface.copied().unwrap_or(0)
+    /// Judges a ping whose timeout has ended.
+    fn end(&mut self, flight: Flight, row: &Row, now: u64) {
+        // The number may have been given to another target meanwhile, whose ping this is not.
+        if !row.is_open(flight.seq) {
+            return;
+        }
+        let interface = || {
+            self.interfaces
+                .get(row.hop() as usize)
+                .copied()
+                .unwrap_or(0)
+        };
+        let outcome = match row.answer(flight.seq) {
+            Answer::Good => Outcome::Good,
+            Answer::Late => Outcome::Late,
+            Answer::None if self.outages.hid(interface(), flight.at, now) => Outcome::Unsent,
+            Answer::None => Outcome::Missed,
+        };
+        let path = self.settings.ports.path(flight.seq);
+        match outcome {
+            Outcome::Missed => self.live.paths.note(flight.target, path, true),
+            Outcome::Good | Outcome::Late => self.live.paths.note(flight.target, path, false),
+            Outcome::Unsent => {}
+        }
+        self.judge(flight.target, row.class(), outcome, now);
     }
 
-    fn judge(&mut self, number: u32, outcome: Outcome, now: u64) {
-        let Some(Some(target)) = self.fleet.targets.get(number as usize) else {
-            return;
-        };
-        let class = self.fleet.class_of(target);
+    /// A target's class is known from its row too, which is at hand, and from no other fleet than this one or those before,
+    /// whose classes it has.
+    fn judge(&mut self, number: u32, class: u16, outcome: Outcome, now: u64) {
+        let class = &self.fleet.classes[usize::from(class)];
         let standings = &self.live.standings;
         match outcome {
             Outcome::Late => standings.count_late(number),
@@ -443,7 +454,7 @@ impl Prober {
         };
         let mut rest = targets.to_vec();
         if let Some(kernel) = &mut self.kernel {
-            fetch(rows, targets);
+            fetch(&self.live, targets.iter().copied());
             let at = clock::monotonic();
             kernel.send(rows, &mut rest, |departure| depart(departure, at))?;
         }
@@ -466,14 +477,17 @@ impl Prober {
 
     fn unsent(&mut self, number: u32, now: u64) {
         self.vitals.unsent.inc();
-        self.judge(number, Outcome::Unsent, now);
+        let class = self.live.table.rows()[number as usize].class();
+        self.judge(number, class, Outcome::Unsent, now);
     }
 }
 
-/// Has the rows come into the CPU's cache side by side: the kernel, which needs them one after the other, would wait for each.
-fn fetch(rows: &[Row], targets: &[u32]) {
-    for &target in targets {
+/// Has rows and standings come into the CPU's cache side by side: whoever needs them one after the other waits for each.
+fn fetch(live: &Live, targets: impl Iterator<Item = u32>) {
+    let rows = live.table.rows();
+    for target in targets {
         black_box(rows[target as usize].sent());
+        black_box(live.standings.get(target));
     }
 }
 
