@@ -146,7 +146,7 @@ impl Simulation {
     #[inline(always)]
     pub const fn loses(&self, number: u32, seq: u32) -> bool {
         let lot = draw(self.seed, (number as u64) << 32 | seq as u64) >> 32;
-        lot * 1_000_000 >> 32 < self.loss_ppm as u64
+        (lot * 1_000_000) >> 32 < self.loss_ppm as u64
     }
 
     /// The phase that a host of this part is in at the time `now`. What a lossy or late host does is no matter of time: it
@@ -165,7 +165,7 @@ impl Simulation {
                 let lot = draw(self.seed, number as u64);
                 let at = now.saturating_sub(self.begin).wrapping_add(lot % flap);
                 let turn = (at / flap).wrapping_add(lot >> 63);
-                (turn % 2 == 0, now.saturating_sub(at % flap))
+                (turn.is_multiple_of(2), now.saturating_sub(at % flap))
             }
         };
         Phase { answers, since }

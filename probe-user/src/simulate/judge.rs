@@ -126,8 +126,11 @@ impl Judge {
         }
     }
 
-    /// Compares what a scrape tells with the truth.
+    /// Compares what a scrape tells with the truth; not before all have been judged.
     pub fn look(&mut self, fleet: &Simulation, scrape: &Scrape) {
+        let Some(settled) = self.settled else {
+            return;
+        };
         for (number, &held) in (0..fleet.hosts).zip(&scrape.states) {
             let part = fleet.part(number);
             if part == Part::Well && held == State::Up {
@@ -135,9 +138,7 @@ impl Judge {
             }
             let [from, until] = scrape.between;
             let phase = fleet.phase(part, number, until);
-            if let Some(settled) = self.settled {
-                self.detect(settled, number, phase, held, until);
-            }
+            self.detect(settled, number, phase, held, until);
             let pings = scrape.pings[number as usize];
             let is_true = |at| self.is_true(fleet, number, held, pings, at);
             if held == State::Unknown {
@@ -156,11 +157,6 @@ impl Judge {
     /// Whether a host can be held so at this time.
     fn is_true(&self, fleet: &Simulation, number: u32, held: State, pings: u32, at: u64) -> bool {
         let part = fleet.part(number);
-        if self.settled.is_none() {
-            // Not everyone has been judged; but no one who answers is dead.
-            let answers = matches!(part, Part::Well | Part::Late);
-            return !answers || !matches!(held, State::Critical | State::Dead);
-        }
         let rules = &self.rules;
         match part {
             Part::Well => held == State::Up,

@@ -249,6 +249,7 @@ impl fmt::Display for Report<'_> {
         let [own, machine] = now.usage.cores_since(&before.usage);
         let each = |cores: f64| cores * seconds / pings.max(1) as f64 * 1e6;
         writeln!(f, "fleet      {}", self.fleet())?;
+        writeln!(f, "engine     {}", now.scrape.engine)?;
         writeln!(f, "time       {seconds:.1} s, after all had been judged")?;
         writeln!(
             f,

@@ -20,6 +20,8 @@ pub struct Scrape {
     pub missed: u64,
     /// Pings that were due and not sent.
     pub unsent: u64,
+    /// How pings leave and how pongs are received.
+    pub engine: String,
     /// How late pings left.
     pub lag: Lag,
     /// By the number of the host; one that the monitor does not list is up.
@@ -37,6 +39,7 @@ impl Scrape {
         let hosts = fleet.hosts as usize;
         (self.pongs, self.missed, self.unsent) = (0, 0, 0);
         self.lag = Lag::default();
+        self.engine.clear();
         self.states.clear();
         self.states.resize(hosts, State::Up);
         self.pings.clear();
@@ -73,6 +76,10 @@ impl Scrape {
             }
             "heartprobe_pings_missed_total" => self.missed = count()?,
             "heartprobe_pings_unsent_total" => self.unsent = count()?,
+            "heartprobe_engine_info" => {
+                let [transmit, receive] = ["transmit", "receive"].map(|name| label(labels, name));
+                self.engine = format!("transmit {}, receive {}", transmit?, receive?);
+            }
             "heartprobe_ping_lag_seconds_bucket" => {
                 let bound = label(labels, "le")?.parse().ok()?;
                 self.lag.0.push((bound, count()?));
@@ -134,6 +141,7 @@ heartprobe_ping_lag_seconds_bucket{le="0.001"} 980
 heartprobe_ping_lag_seconds_bucket{le="0.01"} 990
 heartprobe_ping_lag_seconds_bucket{le="+Inf"} 1000
 heartprobe_pings_missed_total 3
+heartprobe_engine_info{interface="hp0",transmit="kernel",receive="xdp-native"} 1
 heartprobe_pings_unsent_total 1e3
 "#;
 
@@ -154,6 +162,7 @@ heartprobe_pings_unsent_total 1e3
         }
         assert_eq!(scrape.states, [State::Up, State::Dead, State::Up]);
         assert_eq!(scrape.pings, [0, 17, 0]);
+        assert_eq!(scrape.engine, "transmit kernel, receive xdp-native");
         assert_eq!((scrape.pongs, scrape.missed, scrape.unsent), (7, 3, 1000));
         assert_eq!(scrape.lag.p99_since(&Lag::default()), Some(0.01));
         assert_eq!(scrape.lag.p99_since(&scrape.lag), None);
