@@ -35,12 +35,11 @@ fn monitor(printed: &str) -> Option<Pid> {
     Pid::from_raw(rest.split(';').next()?.parse().ok()?)
 }
 
-/// Waits until the monitor probes, and returns it.
-fn probing(process: &Process) -> Pid {
+/// Waits until this is printed, such as the head or a line of the table, and returns the monitor.
+fn until_printed(process: &Process, text: &str) -> Pid {
     let started = poll(WITHIN, || {
         let printed = process.stdout();
-        // The head of the table.
-        monitor(&printed).filter(|_| printed.contains("pings/s"))
+        monitor(&printed).filter(|_| printed.contains(text))
     });
     started.unwrap_or_else(|| panic!("{}{}", process.stdout(), process.stderr()))
 }
@@ -146,7 +145,7 @@ fn a_monitor_that_cannot_keep_up_is_told_and_the_exit_code_is_1() {
     let net = Net::new();
     let mut command = simulate(&["--targets", "200", "--interval", "250ms", "--for", "4s"]);
     let mut process = Process::start(&net.monitor, &mut command);
-    let monitor = probing(&process);
+    let monitor = until_printed(&process, "\n   1 s");
     // For some intervals it gets no processor at all.
     let stopped = Instant::now();
     kill_process(monitor, Signal::STOP).unwrap();
@@ -179,7 +178,7 @@ fn nothing_stays_behind_however_it_ends() {
     for signal in [Signal::TERM, Signal::INT, Signal::KILL] {
         let net = Net::new();
         let mut process = Process::start(&net.monitor, &mut simulate(&["--targets", "200"]));
-        let monitor = probing(&process);
+        let monitor = until_printed(&process, "pings/s");
         assert!(is_running(monitor));
         process.signal(signal);
         let status = process.exit(WITHIN);

@@ -1,42 +1,22 @@
 //! `heartprobe simulate`.
 
-use std::{net::SocketAddr, process::ExitCode, str::FromStr, time::Duration};
+use std::{process::ExitCode, str::FromStr, time::Duration};
 
-use anyhow::Context;
 use probe_common::{
     address::Address,
-    maps::Reflector,
     simulation::{Part, Simulation, stride},
-    wire::{HEALTH_UNKNOWN, REFLECTOR_PORT},
 };
-use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
-    clock,
     commands::{refuse, stop_signal},
-    config::show_duration,
+    config::{parse_duration, show_duration},
     core::verdict::Policy,
-    kernel::simulate::SimulateKernel,
-    reflector::listen,
     simulate::{
-        fleet::{Fleet, MOST, WIRE},
-        judge::{GRACE, Judge, Rules},
-        late::LateHosts,
-        monitor::Monitor,
-        namespace::Namespace,
-        report::{self, Counts, Report},
-        usage::Usage,
+        course::{self, Plan},
+        fleet::{Fleet, MOST},
+        judge::Rules,
     },
 };
-
-/// Between two lines.
-const LINE: u64 = 1_000_000_000;
-
-/// Lines between two heads of the table.
-const LINES: usize = 30;
-
-/// Until the monitor probes.
-const START: Duration = Duration::from_mins(2);
 
 /// Probe a simulated fleet of any size on this machine, and judge the verdicts
 ///
@@ -172,7 +152,7 @@ fn percent(text: &str) -> Result<u32, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    match crate::config::parse_duration(text)? {
+    match parse_duration(text)? {
         Duration::ZERO => Err("must be more than nothing".into()),
         long if long > MOST_TIME => Err("must be no more than 1000 days".into()),
         duration => Ok(duration),
@@ -201,18 +181,10 @@ impl FromStr for Outage {
             parts.ok_or_else(|| format!("{text:?} is no outage; write one like 1000@20s+15s"))?;
         Ok(Self {
             share: share.parse()?,
-            begin: crate::config::parse_duration(begin)?,
+            begin: parse_duration(begin)?,
             lasts: duration(lasts)?,
         })
     }
-}
-
-/// What is to be simulated, all of it known to be possible.
-struct Plan {
-    fleet: Fleet,
-    simulation: Simulation,
-    rules: Rules,
-    configuration: String,
 }
 
 impl Args {
@@ -230,7 +202,14 @@ impl Args {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(self.simulate(&plan))
+            .block_on(async {
+                let good = course::run(&plan, &mut stop_signal()?).await?;
+                Ok(if good {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::FAILURE
+                })
+            })
     }
 
     fn plan(&self) -> anyhow::Result<Plan> {
@@ -302,191 +281,14 @@ impl Args {
                 ..Simulation::default()
             },
             fleet,
+            outage: self
+                .outage
+                .map(|outage| [ns(outage.begin), ns(outage.lasts)]),
             rules,
-        })
-    }
-
-    async fn simulate(&self, plan: &Plan) -> anyhow::Result<ExitCode> {
-        let mut stop = stop_signal()?;
-        let mut kernel =
-            SimulateKernel::load().context("loading the program that answers for the fleet")?;
-        let [monitor, fleet] = namespaces()?;
-        plan.fleet
-            .plug(&monitor, &fleet)
-            .context("setting up the network")?;
-
-        let reflector = Reflector {
-            health: HEALTH_UNKNOWN,
-            port: REFLECTOR_PORT,
-            ..Reflector::default()
-        };
-        let any: SocketAddr = if self.ipv6 {
-            ([0; 8], REFLECTOR_PORT).into()
-        } else {
-            ([0; 4], REFLECTOR_PORT).into()
-        };
-        let socket = fleet
-            .enter(|| listen(any))
-            .context("opening the socket of the late hosts")?;
-        let late = LateHosts::start(socket, reflector, Duration::from_nanos(plan.rules.delay))?;
-        let mut simulation = Simulation {
-            begin: clock::monotonic(),
-            ..plan.simulation
-        };
-        kernel.set_reflector(&reflector)?;
-        kernel.set(&silence(&simulation))?;
-        fleet
-            .enter(|| Ok(kernel.attach(WIRE)))?
-            .context("answering at the fleet's end of the wire")?;
-
-        let mut monitor = Monitor::start(&monitor, &plan.configuration)?;
-        println!(
-            "monitor: process {0}; to look into its network: nsenter --net=/proc/{0}/ns/net",
-            monitor.id()
-        );
-        if !self.until_ready(&mut monitor, &mut stop).await? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        kernel.set(&simulation)?;
-        let code = self
-            .watch(plan, &mut simulation, &mut kernel, &mut monitor, &mut stop)
-            .await?;
-        monitor.stop()?;
-        late.stop()
-            .context("the reflector of the late hosts could not go on")?;
-        Ok(code)
-    }
-
-    /// Waits until the monitor probes; `false` if the user does not want to.
-    async fn until_ready(
-        &self,
-        monitor: &mut Monitor<'_>,
-        stop: &mut mpsc::Receiver<()>,
-    ) -> anyhow::Result<bool> {
-        let until = tokio::time::Instant::now() + START;
-        while !monitor.is_ready() {
-            alive(monitor)?;
-            anyhow::ensure!(
-                tokio::time::Instant::now() < until,
-                "the monitor was not ready after {START:?}"
-            );
-            tokio::select! {
-                _ = stop.recv() => return Ok(false),
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
-            }
-        }
-        Ok(true)
-    }
-
-    /// Looks at the monitor until the time is over or the user has seen enough, and tells what it saw.
-    async fn watch(
-        &self,
-        plan: &Plan,
-        simulation: &mut Simulation,
-        kernel: &mut SimulateKernel,
-        monitor: &mut Monitor<'_>,
-        stop: &mut mpsc::Receiver<()>,
-    ) -> anyhow::Result<ExitCode> {
-        let mut judge = Judge::new(plan.rules);
-        let settled = clock::monotonic() + plan.rules.interval + plan.rules.warm_up();
-        let begin = look(monitor, kernel, simulation, Counts::default())?;
-        let [mut before, mut now, mut first] = [begin.clone(), begin.clone(), begin];
-        let mut tick = tokio::time::interval(self.look);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut lines = 0;
-        loop {
-            tokio::select! {
-                _ = stop.recv() => break,
-                _ = tick.tick() => {}
-            }
-            alive(monitor)?;
-            now = look(monitor, kernel, simulation, now)?;
-            judge.look(simulation, &now.scrape);
-            if now.usage.at - before.usage.at >= LINE - LINE / 10 {
-                if lines % LINES == 0 {
-                    println!("{}", report::head());
-                }
-                lines += 1;
-                let at = Duration::from_nanos(now.usage.at.saturating_sub(settled));
-                println!("{}", report::line(at, &now, &before, judge.wrong.len()));
-                before.clone_from(&now);
-            }
-            if judge.settled.is_none() && now.usage.at >= settled {
-                judge.settled = Some(now.usage.at);
-                first.clone_from(&now);
-                if let Some(outage) = self.outage {
-                    let begin = now.usage.at + ns(outage.begin);
-                    simulation.outage = [begin, begin + ns(outage.lasts)];
-                    kernel.set(simulation)?;
-                }
-            }
-            if judge
-                .settled
-                .is_some_and(|settled| now.usage.at >= settled + ns(self.time))
-            {
-                break;
-            }
-        }
-        // From here on all are well: when the last ping is judged that was left unanswered, missed pings can be accounted for.
-        kernel.set(&Simulation {
-            ill: [0; Part::ILL.len()],
-            ..*simulation
-        })?;
-        tokio::time::sleep(Duration::from_nanos(plan.rules.timeout + GRACE)).await;
-        alive(monitor)?;
-        let closed = look(monitor, kernel, simulation, before)?;
-        let report = Report {
-            fleet: simulation,
-            rules: plan.rules,
-            judge: &judge,
-            counts: [&first, &now],
-            closed: &closed,
+            time: ns(self.time),
             look: self.look,
-        };
-        println!("\n{report}");
-        Ok(if report.is_good() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
         })
     }
-}
-
-/// The fleet before the monitor is ready: nobody answers. A veth drops what XDP sends from its other end as long as it has no
-/// program itself, and that would pass for loss.
-fn silence(simulation: &Simulation) -> Simulation {
-    let mut ill = [0; Part::ILL.len()];
-    ill[0] = simulation.hosts;
-    Simulation { ill, ..*simulation }
-}
-
-/// Two networks; the first is the monitor's.
-fn namespaces() -> anyhow::Result<[Namespace; 2]> {
-    let new = || {
-        Namespace::new().context("making a network namespace, which takes root or CAP_SYS_ADMIN")
-    };
-    Ok([new()?, new()?])
-}
-
-/// Fails if the monitor has ended.
-fn alive(monitor: &mut Monitor<'_>) -> anyhow::Result<()> {
-    match monitor.ended()? {
-        None => Ok(()),
-        Some(status) => anyhow::bail!("the monitor ended by itself: {status}; its log tells why"),
-    }
-}
-
-/// What can be counted now, in the memory of what was counted before.
-fn look(
-    monitor: &Monitor<'_>,
-    kernel: &SimulateKernel,
-    simulation: &Simulation,
-    mut counts: Counts,
-) -> anyhow::Result<Counts> {
-    monitor.scrape(simulation, &mut counts.scrape)?;
-    counts.replies = kernel.replies();
-    counts.usage = Usage::now(monitor.id());
-    Ok(counts)
 }
 
 fn ns(duration: Duration) -> u64 {

@@ -51,7 +51,7 @@ impl Rules {
     }
 
     /// How long what was before a phase may still be seen in it: until the first ping in it is judged.
-    fn settles(&self) -> u64 {
+    pub fn settles(&self) -> u64 {
         u64::from(self.policy.up_after) * self.interval + self.timeout + GRACE
     }
 

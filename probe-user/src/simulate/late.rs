@@ -6,10 +6,9 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
-    time::Duration,
 };
 
 use probe_common::{
@@ -30,9 +29,16 @@ const IDLE: u64 = 1_000_000_000;
 
 /// A running reflector of late hosts.
 pub struct LateHosts {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     waker: Waker,
     thread: JoinHandle<io::Result<()>>,
+}
+
+/// What the loop and whoever started it share.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    too_late: AtomicU64,
 }
 
 /// A pong that waits for its time.
@@ -45,20 +51,31 @@ struct Pong {
 }
 
 impl LateHosts {
-    /// Starts to answer what reaches this socket, each ping after this delay.
-    pub fn start(socket: Socket, reflector: Reflector, delay: Duration) -> io::Result<Self> {
-        let (stop, waker) = (Arc::new(AtomicBool::new(false)), Waker::new()?);
+    /// Starts to answer what reaches this socket, each ping `delay` after it came; after `timeout` nobody waits for its pong any
+    /// more. Both in ns.
+    pub fn start(
+        socket: Socket,
+        reflector: Reflector,
+        delay: u64,
+        timeout: u64,
+    ) -> io::Result<Self> {
+        let (shared, waker) = (Arc::new(Shared::default()), Waker::new()?);
         let thread = std::thread::Builder::new()
             .name("late hosts".into())
             .spawn({
-                let (stop, waker) = (stop.clone(), waker.clone());
-                move || serve(&socket, &reflector, delay, &stop, &waker)
+                let (shared, waker) = (shared.clone(), waker.clone());
+                move || serve(&socket, &reflector, [delay, timeout], &shared, &waker)
             })?;
         Ok(Self {
-            stop,
+            shared,
             waker,
             thread,
         })
+    }
+
+    /// Pings so far whose pong could not be sent in time: not the monitor's fault.
+    pub fn too_late(&self) -> u64 {
+        self.shared.too_late.load(Relaxed)
     }
 
     /// Ends it.
@@ -66,7 +83,7 @@ impl LateHosts {
     /// # Errors
     /// With what ended it before, if anything did.
     pub fn stop(self) -> io::Result<()> {
-        self.stop.store(true, Relaxed);
+        self.shared.stop.store(true, Relaxed);
         self.waker.wake();
         self.thread
             .join()
@@ -77,14 +94,15 @@ impl LateHosts {
 fn serve(
     socket: &Socket,
     reflector: &Reflector,
-    delay: Duration,
-    stop: &AtomicBool,
+    [delay, timeout]: [u64; 2],
+    shared: &Shared,
     waker: &Waker,
 ) -> io::Result<()> {
     let (mut inbox, mut outbox) = (Inbox::new(BATCH), Outbox::new(BATCH));
     // All wait equally long, so they are due in the order in which they came.
     let mut waiting: VecDeque<Pong> = VecDeque::new();
-    while !stop.load(Relaxed) {
+    let mut dropped = 0;
+    while !shared.stop.load(Relaxed) {
         let next = waiting.front().map_or(u64::MAX, |pong| pong.due);
         wait([socket], waker, next.min(clock::monotonic() + IDLE))?;
         while socket.receive(&mut inbox)? > 0 {
@@ -93,37 +111,50 @@ fn serve(
                     .ok()
                     .and_then(|packet| reflector.answer(&packet, 0, 0).ok());
                 waiting.extend(answer.map(|pong| Pong {
-                    due: ping.received + delay.as_nanos() as u64,
+                    due: ping.received + delay,
                     to: ping.source,
                     from: ping.local,
                     bytes: pong.to_bytes(),
                 }));
+                let lost = ping.dropped.wrapping_sub(dropped);
+                shared.too_late.fetch_add(lost.into(), Relaxed);
+                dropped = ping.dropped;
             }
         }
-        send_due(socket, &mut outbox, &mut waiting);
+        let failed = send_due(socket, &mut outbox, &mut waiting, timeout - delay);
+        shared.too_late.fetch_add(failed, Relaxed);
     }
     Ok(())
 }
 
-fn send_due(socket: &Socket, outbox: &mut Outbox, waiting: &mut VecDeque<Pong>) {
+/// Sends what is due. Tells how many pongs were not sent, or when they had been due for longer than `patience`, ns.
+fn send_due(
+    socket: &Socket,
+    outbox: &mut Outbox,
+    waiting: &mut VecDeque<Pong>,
+    patience: u64,
+) -> u64 {
     let now = clock::monotonic();
+    let mut failed = 0;
     while waiting.front().is_some_and(|pong| pong.due <= now) {
         while outbox.len() < BATCH
             && let Some(pong) = waiting.pop_front_if(|pong| pong.due <= now)
         {
+            failed += u64::from(now - pong.due > patience);
             outbox.push(pong.to, pong.from, pong.bytes);
         }
         let mut next = 0;
         while next < outbox.len() {
             next += match socket.send(outbox, next) {
                 Ok(count) => count.max(1),
-                // The monitor misses it, and the report tells.
                 Err(error) => {
                     tracing::warn!("a late pong could not be sent: {error}");
+                    failed += 1;
                     1
                 }
             };
         }
         outbox.clear();
     }
+    failed
 }

@@ -24,6 +24,8 @@ pub struct Counts {
     pub scrape: Scrape,
     /// Pings that reached the fleet: `[reply as usize]`.
     pub replies: [u64; Reply::ALL.len()],
+    /// Pings whose pong the simulator itself could not send in time.
+    pub too_late: u64,
     /// What the monitor had used.
     pub usage: Usage,
 }
@@ -33,11 +35,16 @@ impl Counts {
         self.replies.iter().sum()
     }
 
-    /// Missed pings that were answered, or never reached the fleet: neither is part of the simulation. Some that are still
-    /// open hide as many.
-    pub fn lost(&self) -> u64 {
-        let silent = self.replies[Reply::None as usize];
-        self.scrape.missed.saturating_sub(silent)
+    /// Missed pings that the simulation did not leave unanswered: they were lost on the way, or their pongs were. Those that it
+    /// did and that are not judged yet are taken off, so there may be less than none.
+    pub fn unaccounted(&self) -> i64 {
+        let silent = self.replies[Reply::None as usize] + self.too_late;
+        self.scrape.missed as i64 - silent as i64
+    }
+
+    /// The same since there were so many, as far as it is known.
+    pub fn lost_since(&self, before: i64) -> u64 {
+        (self.unaccounted() - before).max(0) as u64
     }
 }
 
@@ -61,17 +68,17 @@ fn width(state: State) -> usize {
     state.name().len().max(7)
 }
 
-/// What happened since `before`, `at` after the beginning.
-pub fn line(at: Duration, now: &Counts, before: &Counts, wrong: usize) -> String {
+/// What happened since `before`; `time` in ns since every host had been judged.
+pub fn line(time: i64, now: &Counts, before: &Counts, lost: u64, wrong: usize) -> String {
     let seconds = now.usage.at.saturating_sub(before.usage.at).max(1) as f64 / 1e9;
     let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
     let [own, machine] = now.usage.cores_since(&before.usage);
     let mut line = format!(
         "{:>4} s {:>9.0} {:>9.0} {:>6} {:>6} {:>8} {:>7.1}% {:>7.1}% {:>5} MB",
-        at.as_secs(),
+        time.div_euclid(1_000_000_000),
         rate(now.pings(), before.pings()),
         rate(now.scrape.pongs, before.scrape.pongs),
-        now.lost(),
+        lost,
         now.scrape.unsent,
         lag(now, before),
         own * 100.0,
@@ -121,6 +128,8 @@ pub struct Report<'a> {
     pub counts: [&'a Counts; 2],
     /// After the last ping was judged that the simulation left unanswered.
     pub closed: &'a Counts,
+    /// Pings that were lost though the simulation did not ask for it.
+    pub lost: u64,
     /// Between two looks at the monitor.
     pub look: Duration,
 }
@@ -128,10 +137,18 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// Whether the monitor did all that it should.
     pub fn is_good(&self) -> bool {
-        self.closed.lost() == 0
-            && self.closed.scrape.unsent == 0
+        self.lost == 0
+            && self.unsent() == 0
             && self.judge.wrong.is_empty()
             && self.judge.unknown.is_empty()
+    }
+
+    fn unsent(&self) -> u64 {
+        let [before, _] = self.counts;
+        self.closed
+            .scrape
+            .unsent
+            .saturating_sub(before.scrape.unsent)
     }
 
     fn seconds(&self) -> f64 {
@@ -261,8 +278,15 @@ impl fmt::Display for Report<'_> {
             "pongs      {pongs}, {:.0} a second",
             pongs as f64 / seconds
         )?;
-        writeln!(f, "lost       {} that were not to be", self.closed.lost())?;
-        writeln!(f, "unsent     {}", self.closed.scrape.unsent)?;
+        writeln!(f, "lost       {} that were not to be", self.lost)?;
+        writeln!(f, "unsent     {}", self.unsent())?;
+        if self.closed.too_late > 0 {
+            let count = self.closed.too_late;
+            writeln!(
+                f,
+                "too late   {count} that the simulator itself was too slow to answer late"
+            )?;
+        }
         writeln!(f, "lag        p99 {} behind the schedule", lag(now, before))?;
         writeln!(
             f,
