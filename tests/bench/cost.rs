@@ -147,6 +147,9 @@ pub struct Baseline {
     pub noise: f64,
 }
 
+/// Cores that a machine may use by itself and still count as idle.
+const QUIET: f64 = 0.2;
+
 impl Baseline {
     /// Looks for this long.
     pub fn measure(time: Duration) -> Self {
@@ -166,6 +169,11 @@ impl Baseline {
             cores: looks.iter().sum::<f64>() / f64::from(LOOKS),
             noise: most - least,
         }
+    }
+
+    /// Whether figures of the whole machine mean anything.
+    pub fn is_quiet(self) -> bool {
+        self.cores < QUIET
     }
 }
 

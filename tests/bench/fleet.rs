@@ -14,73 +14,117 @@ use heartprobe_tests::{
 
 use crate::janitor::Janitor;
 
-/// As many as there are addresses for, whatever blocks they come in.
-pub const MOST: u32 = 110_000;
+/// As many as one monitor takes: 2^20.
+pub const MOST: u32 = 1 << 20;
 
-/// The fleet's addresses: where each prefix begins and how long it is.
-const PREFIXES: [([u8; 4], u32); 3] = [
+/// The fleet's addresses: where each prefix begins and how long it is. The benchmarking range (RFC 2544) holds no million, so
+/// the rest is private (RFC 1918); the namespaces know no way out for either.
+const PREFIXES: [([u8; 4], u32); 4] = [
     ([198, 19, 0, 0], 1 << 16),
     ([198, 18, 128, 0], 1 << 15),
     ([198, 18, 64, 0], 1 << 14),
+    ([10, 0, 0, 0], 1 << 21),
 ];
 
 /// Two namespaces, and everyone in the one answers.
 pub struct Fleet {
-    _reflector: Process,
+    reflector: Option<Process>,
     _janitor: Janitor,
     /// The namespaces; the last to go.
     pub net: Net,
 }
 
-/// How the daemon under the bench receives.
+/// How the daemon under the bench sends and receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receive {
-    /// By XDP.
-    Xdp,
-    /// At the sockets.
-    Sockets,
+pub enum Engine {
+    /// The kernel sends, XDP receives.
+    Kernel,
+    /// Sockets send, XDP receives.
+    Socket,
+    /// Sockets send and receive.
+    SocketsAlone,
 }
 
-impl Receive {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Xdp, Self::Sockets];
+impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Kernel, Self::Socket, Self::SocketsAlone];
 
     /// How a table calls it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Xdp => "heartprobe, XDP receives",
-            Self::Sockets => "heartprobe, xdp: off",
+            Self::Kernel => "heartprobe, kernel engine",
+            Self::Socket => "heartprobe, socket engine",
+            Self::SocketsAlone => "heartprobe, sockets alone",
+        }
+    }
+
+    const fn config(self) -> &'static str {
+        match self {
+            Self::Kernel => "engine: kernel\nxdp: native\n",
+            Self::Socket => "engine: socket\nxdp: native\n",
+            Self::SocketsAlone => "engine: socket\nxdp: off\n",
+        }
+    }
+
+    /// The most targets that it is asked to ping each second.
+    pub const fn most(self) -> u32 {
+        match self {
+            Self::Kernel => MOST,
+            Self::Socket | Self::SocketsAlone => 100_000,
         }
     }
 }
 
 impl Fleet {
-    /// Starts the reflector and waits until it answers.
-    pub fn new() -> Self {
+    /// Hosts with a reflector in their kernel, for a monitor with this engine. Returns when it answers.
+    pub fn of(engine: Engine) -> Self {
+        let mut fleet = Self::without_reflector();
+        // In the driver, as on hosts with a network card. What a veth's driver sends gets lost where the other end has no XDP.
+        let mode = match engine {
+            Engine::Kernel | Engine::Socket => "native",
+            Engine::SocketsAlone => "generic",
+        };
+        fleet.reflector = Some(reflector(&fleet.net, mode));
+        fleet
+    }
+
+    /// Hosts whose own kernel answers ICMP, and no program is in its way.
+    pub fn without_reflector() -> Self {
         let net = Net::new();
         let janitor = Janitor::of(&net);
-        // For the peer's ICMP the fleet's own kernel answers, for every address.
         net.fleet.ip("route del blackhole 198.18.64.0/18");
-        for prefix in ["198.18.128.0/17", "198.18.64.0/18"] {
+        for prefix in ["198.18.128.0/17", "198.18.64.0/18", "10.0.0.0/11"] {
             net.fleet.ip(&format!("route add local {prefix} dev lo"));
             net.monitor
                 .ip(&format!("route replace {prefix} via 198.18.0.2"));
         }
         Self {
-            _reflector: reflector(&net),
+            reflector: None,
             _janitor: janitor,
             net,
         }
     }
 
-    /// A daemon that pings this many of the fleet each second.
-    pub fn monitor(&self, targets: u32, receive: Receive) -> Daemon<'_> {
-        let xdp = match receive {
-            Receive::Xdp => "native",
-            Receive::Sockets => "off",
-        };
-        let mut config = format!(
-            "xdp: {xdp}\ndefaults: {{interval: 1s, timeout: 900ms}}\ngroups:\n- name: fleet\n  targets:\n"
+    /// A daemon that pings this many of the fleet, each once an interval, with series for groups alone.
+    pub fn monitor(&self, targets: u32, engine: Engine, interval: Duration) -> Daemon<'_> {
+        self.monitor_with(targets, engine, interval, "groups")
+    }
+
+    /// The same with other `metrics.detail`.
+    pub fn monitor_with(
+        &self,
+        targets: u32,
+        engine: Engine,
+        interval: Duration,
+        detail: &str,
+    ) -> Daemon<'_> {
+        let mut config = engine.config().to_owned();
+        let _ = write!(
+            config,
+            "metrics: {{detail: {detail}}}\n\
+             defaults: {{interval: {}ms, timeout: 900ms}}\n\
+             groups:\n- name: fleet\n  targets:\n",
+            interval.as_millis()
         );
         for block in blocks(targets) {
             let _ = writeln!(config, "  - {block}");
@@ -89,10 +133,9 @@ impl Fleet {
     }
 }
 
-/// What a veth's native reflector sends gets lost where the other end has no XDP, so it is generic: the same for all rows.
-fn reflector(net: &Net) -> Process {
+fn reflector(net: &Net, mode: &str) -> Process {
     let mut command = heartprobe();
-    command.args(["reflect", "--xdp", WIRE, "--xdp-mode", "generic"]);
+    command.args(["reflect", "--xdp", WIRE, "--xdp-mode", mode]);
     let reflector = Process::start(&net.fleet, &mut command);
     let said = || {
         reflector
@@ -123,7 +166,7 @@ pub fn blocks(hosts: u32) -> Vec<Block> {
     let mut rest = hosts;
     while rest > 0 {
         // Two addresses of a block are no hosts: its network's, and the broadcast address.
-        let length = (16..=30)
+        let length = (12..=30)
             .find(|length| (1 << (32 - length)) - 2 <= rest)
             .unwrap_or(32);
         let size = 1 << (32 - length);
@@ -171,8 +214,8 @@ mod tests {
     #[test]
     fn blocks_hold_exactly_the_hosts_asked_for() {
         let sizes = (1..300)
-            .chain((1_000..MOST).step_by(997))
-            .chain([100_000, MOST]);
+            .chain((1_000..150_000).step_by(997))
+            .chain([999_999, 1_000_000, MOST]);
         for hosts in sizes {
             let blocks = blocks(hosts);
             let all: HashSet<_> = blocks.iter().flat_map(|block| block.hosts()).collect();

@@ -48,6 +48,12 @@ impl Histogram {
         self.sum / self.count()
     }
 
+    /// The share (0 to 1) of observations above this bound of a bucket.
+    pub fn share_above(&self, bound: f64) -> f64 {
+        let above = self.buckets.iter().filter(|bucket| bucket.0 > bound);
+        above.map(|(_, count)| count).sum::<f64>() / self.count().max(1.0)
+    }
+
     /// The bound of the bucket in which this share (0 to 1) of the observations is reached. No more is known than that, so
     /// nothing is interpolated.
     pub fn quantile(&self, share: f64) -> String {
@@ -78,6 +84,7 @@ mod tests {
         assert_eq!((histogram.count() as u64, histogram.mean() as u64), (5, 2));
         assert_eq!(histogram.quantile(0.4), "< 100 ms");
         assert_eq!(histogram.quantile(0.5), "above all");
+        assert_eq!((histogram.share_above(1.0) * 10.0) as u64, 6);
         assert_eq!(histogram.since(&histogram).quantile(0.5), "-");
     }
 }

@@ -1,18 +1,21 @@
-//! `cargo xtask bench`: what heartprobe costs, beside a peer in the same run.
+//! `cargo xtask bench`: what heartprobe costs, beside its peers in the same run.
 //!
 //! Absolute figures on a shared machine mean little; each table holds what it is to be compared with.
 
+mod aims;
 mod cost;
 mod fleet;
 mod histogram;
 mod janitor;
-mod peer;
+mod line;
+mod peers;
+mod plot;
 mod rate;
 mod rtt;
 mod scrape;
 mod table;
 
-use std::{process::ExitCode, time::Duration};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use heartprobe_tests::privilege;
 
@@ -23,20 +26,26 @@ struct Plan {
     sizes: Vec<u32>,
     window: Duration,
     only: Option<String>,
+    plot: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|rtt|scrape]";
+const USAGE: &str =
+    "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|rtt|scrape] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut plan = Self {
-            sizes: vec![1_000, 10_000, 100_000],
+            sizes: vec![1_000, 10_000, 100_000, fleet::MOST],
             window: Duration::from_secs(15),
             only: None,
+            plot: None,
         };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--quick" => plan.window = Duration::from_secs(4),
+                "--quick" => {
+                    plan.window = Duration::from_secs(4);
+                    plan.sizes.retain(|&size| size <= 100_000);
+                }
                 "--targets" => {
                     let sizes = arguments.next().ok_or(USAGE)?;
                     let sizes: Result<_, _> = sizes.split(',').map(str::parse).collect();
@@ -46,6 +55,7 @@ impl Plan {
                     let part = arguments.next().filter(|p| PARTS.contains(&p.as_str()));
                     plan.only = Some(part.ok_or(USAGE)?);
                 }
+                "--plot" => plan.plot = Some(arguments.next().ok_or(USAGE)?.into()),
                 _ => return Err(USAGE.into()),
             }
         }
@@ -65,10 +75,12 @@ impl Plan {
     }
 }
 
-/// Cores that a machine may use by itself and still count as idle.
-const QUIET: f64 = 0.2;
+/// Tells whoever waits what is being measured.
+fn progress(what: &str, targets: u32) {
+    eprintln!("measuring {what}: {targets} targets");
+}
 
-const PARTS: [&str; 3] = ["rate", "rtt", "scrape"];
+const PARTS: [&str; 4] = ["rate", "peers", "rtt", "scrape"];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_arguments(std::env::args().skip(1)) {
@@ -78,20 +90,30 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(missing) = privilege::check(&["ip", "fping", "gzip"]) {
+    if let Err(missing) = privilege::check(&["ethtool", "ip", "fping", "gzip"]) {
         eprintln!("error: the bench needs network namespaces and eBPF: {missing}");
         return ExitCode::FAILURE;
     }
     let baseline = Baseline::measure(plan.window / 3);
     println!("{}\n", cost::machine());
-    if baseline.cores > QUIET {
+    if !baseline.is_quiet() {
         println!(
             "The machine is {:.0} % of a core busy with other work: its own figures, and those of an idle machine, mean nothing.\n",
             baseline.cores * 100.0
         );
     }
+    let mut lines = Vec::new();
     if plan.has("rate") {
-        rate::run(&plan, baseline);
+        lines.extend(rate::run(&plan, baseline));
+    }
+    if plan.has("peers") {
+        lines.extend(peers::run(&plan, baseline));
+    }
+    if let Some(path) = &plan.plot
+        && let Err(error) = fs::write(path, plot::draw(&lines, baseline))
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return ExitCode::FAILURE;
     }
     if plan.has("rtt") {
         rtt::run(&plan);

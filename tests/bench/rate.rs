@@ -1,4 +1,4 @@
-//! Table 1: pings a second and what one costs, beside `fping`.
+//! Rate and cost of heartprobe's own engines, at every fleet size.
 
 use std::{
     thread,
@@ -9,119 +9,159 @@ use heartprobe_tests::{daemon::Daemon, metrics::Scrape};
 
 use crate::{
     Plan,
-    cost::{self, Baseline, Machine},
-    fleet::{Fleet, Receive},
+    aims::Aims,
+    cost::{self, Baseline, Cost, Machine, Memory},
+    fleet::{Engine, Fleet},
     histogram::Histogram,
-    peer,
-    table::{self, digits},
+    line::{self, Line, period},
+    progress,
+    table::{self, digits, megabytes},
 };
 
-/// Until every host is known to be up and caches are warm.
-const WARM_UP: Duration = Duration::from_secs(4);
+/// A million for this long, whatever the window.
+const LONG: Duration = Duration::from_mins(1);
+const MILLION: u32 = 1_000_000;
 
-/// One prober at one size.
-pub struct Line {
-    pub what: String,
-    pub targets: u32,
-    /// Pings sent in the window, and those of them that were not answered.
-    pub pings: f64,
-    pub lost: f64,
+/// What the daemon tells of itself beside what a [`Line`] holds.
+pub struct Inside {
+    pub line: Line,
+    pub interval: Duration,
+    /// Its processor time.
+    pub own: Cost,
     /// Pings that were due and not sent.
     pub unsent: f64,
-    /// Processor seconds of the program, those of them in user space, and of the whole machine.
-    pub own: f64,
-    pub user: f64,
-    pub machine: f64,
-    pub seconds: f64,
-    pub lag: String,
+    /// Verdicts that changed in the window, though no host did.
+    pub false_verdicts: f64,
+    pub lag: Histogram,
+    pub memory: Memory,
 }
 
-/// Measures every size and prints the table.
-pub fn run(plan: &Plan, baseline: Baseline) {
-    let fleet = Fleet::new();
-    let mut table = table::new(&[
-        "",
-        "targets",
-        "pings/s",
-        "lost",
-        "unsent",
-        "CPU µs/ping",
-        "user",
-        "system",
-        "% of a core",
-        "machine µs/ping",
-        "lag p99",
-    ]);
-    for &targets in &plan.sizes {
-        for receive in Receive::ALL {
-            table.add_row(heartprobe(&fleet, targets, receive, plan.window).cells(baseline));
-        }
-        table.add_row(peer::fping(&fleet, targets, plan.window).cells(baseline));
+/// Measures every size and prints the tables and the aims.
+pub fn run(plan: &Plan, baseline: Baseline) -> Vec<Line> {
+    let second = Duration::from_secs(1);
+    let mut runs: Vec<_> = plan.sizes.iter().map(|&size| (size, second)).collect();
+    // As fleets of that size are pinged by default.
+    if let Some(place) = plan.sizes.iter().position(|&size| size == 10_000) {
+        runs.insert(place, (10_000, 5 * second));
     }
-    println!("Rate and cost: each target once a second\n\n{table}\n");
+    let mut all = Vec::new();
+    for engine in Engine::ALL {
+        let fleet = Fleet::of(engine);
+        for &(targets, interval) in runs.iter().filter(|run| run.0 <= engine.most()) {
+            let window = if targets < MILLION { plan.window } else { LONG };
+            all.push(measure(
+                &fleet,
+                engine,
+                targets,
+                interval,
+                window.max(interval),
+            ));
+        }
+    }
+    let lines: Vec<_> = all.iter().map(|inside| inside.line.clone()).collect();
+    println!("Rate and cost\n\n{}\n", line::table(&lines, baseline));
     println!(
-        "The machine's figure holds the fleet's answers, and is without the {} % of a core that the machine uses by itself (give or\n\
-         take {} %); - where that hides it. Aim: 100,000 targets with nothing lost, under 60 % of a core for heartprobe.\n",
+        "Own is the processor time of the program. The machine's figure holds the fleet's answers too, and is without the {} % of a\n\
+         core that the machine uses by itself (give or take {} %); - where that hides it.\n",
         digits(baseline.cores * 100.0),
         digits(baseline.noise * 50.0)
     );
-}
-
-impl Line {
-    fn cells(&self, baseline: Baseline) -> [String; 11] {
-        let each = |seconds: f64| digits(seconds / self.pings.max(1.0) * 1e6);
-        let machine = self.machine - baseline.cores * self.seconds;
-        let hidden = machine < 2.0 * baseline.noise * self.seconds;
-        [
-            self.what.clone(),
-            self.targets.to_string(),
-            format!("{:.0}", self.pings / self.seconds),
-            format!("{:.0}", self.lost),
-            format!("{:.0}", self.unsent),
-            each(self.own),
-            each(self.user),
-            each(self.own - self.user),
-            digits(self.own / self.seconds * 100.0),
-            if hidden { "-".into() } else { each(machine) },
-            self.lag.clone(),
-        ]
-    }
-}
-
-fn heartprobe(fleet: &Fleet, targets: u32, receive: Receive, window: Duration) -> Line {
-    let daemon = fleet.monitor(targets, receive);
-    thread::sleep(WARM_UP);
-    let before = Counts::of(&daemon);
-    let (machine, own) = (
-        Machine::now(),
-        cost::of_process(daemon.id()).unwrap_or_default(),
+    println!("What the daemon tells of these runs\n\n{}\n", details(&all));
+    println!(
+        "No host changes in a run, so any change of a verdict is false. Lag is that of each turn's oldest ping.\n"
     );
+    println!("{}\n", Aims::of(&all, baseline));
+    lines
+}
+
+fn details(all: &[Inside]) -> comfy_table::Table {
+    let mut table = table::new(&[
+        "",
+        "targets",
+        "each",
+        "unsent",
+        "false verdicts",
+        "user µs/ping",
+        "system µs/ping",
+        "lag p50",
+        "lag p99",
+        "heap",
+        "table",
+    ]);
+    for inside in all {
+        let each = |seconds: f64| digits(seconds / inside.line.pings.max(1.0) * 1e6);
+        table.add_row([
+            inside.line.name.into(),
+            inside.line.targets.to_string(),
+            inside.line.each.clone(),
+            digits(inside.unsent),
+            digits(inside.false_verdicts),
+            each(inside.own.user),
+            each(inside.own.system),
+            inside.lag.quantile(0.5),
+            inside.lag.quantile(0.99),
+            megabytes(inside.memory.own),
+            megabytes(inside.memory.table),
+        ]);
+    }
+    table
+}
+
+fn measure(
+    fleet: &Fleet,
+    engine: Engine,
+    targets: u32,
+    interval: Duration,
+    window: Duration,
+) -> Inside {
+    progress(engine.name(), targets);
+    let daemon = fleet.monitor(targets, engine, interval);
+    warm_up(&daemon, targets, interval);
+    let used = || cost::of_process(daemon.id()).unwrap_or_default();
+    let before = Counts::of(&daemon);
+    let (machine, own) = (Machine::now(), used());
     thread::sleep(window);
-    let own = cost::of_process(daemon.id()).unwrap_or_default().since(own);
-    let (busy, seconds) = (machine.busy(), machine.elapsed());
+    let (busy, seconds, own) = (machine.busy(), machine.elapsed(), used().since(own));
     let after = Counts::of(&daemon);
     // The two scrapes are further apart than the window is long, by what it takes to read them.
-    let rate = (after.pings - before.pings) / (after.at - before.at).as_secs_f64();
-    Line {
-        what: receive.name().into(),
-        targets,
-        pings: rate * seconds,
-        lost: after.lost - before.lost,
+    let rate = (after.judged - before.judged) / (after.at - before.at).as_secs_f64();
+    Inside {
+        line: Line {
+            name: engine.name(),
+            targets,
+            each: period(interval.as_secs_f64()),
+            pings: rate * seconds,
+            lost: after.missed - before.missed,
+            own: own.all(),
+            machine: busy,
+            seconds,
+        },
+        interval,
+        own,
         unsent: after.unsent - before.unsent,
-        own: own.all(),
-        user: own.user,
-        machine: busy,
-        seconds,
-        lag: after.lag.since(&before.lag).quantile(0.99),
+        false_verdicts: after.changes - before.changes,
+        lag: after.lag.since(&before.lag),
+        memory: Memory::of(daemon.id()).unwrap_or_default(),
     }
+}
+
+/// Waits until every host is known to be up, and for one interval more: a daemon's first pings wait for neighbours.
+pub fn warm_up(daemon: &Daemon<'_>, targets: u32, interval: Duration) {
+    daemon.until(
+        "all are up",
+        3 * interval + Duration::from_secs(30),
+        |scrape| scrape.sum("heartprobe_targets", &[("state", "up")]) >= u64::from(targets),
+    );
+    thread::sleep(interval);
 }
 
 /// What the daemon has counted since its start.
 struct Counts {
     at: Instant,
-    pings: f64,
-    lost: f64,
+    judged: f64,
+    missed: f64,
     unsent: f64,
+    changes: f64,
     lag: Histogram,
 }
 
@@ -130,17 +170,15 @@ impl Counts {
         let text = daemon.metrics();
         let at = Instant::now();
         let scrape = Scrape::parse(&text);
-        let all = |name: &str| {
-            scrape
-                .all(name, &[])
-                .map(|sample| sample.value)
-                .sum::<f64>()
-        };
+        let all = |name: &str| scrape.sum(name, &[]) as f64;
+        let missed = all("heartprobe_pings_missed_total");
+        let answered = ["ok", "late"].map(|fate| scrape.fate(fate) as f64);
         Self {
             at,
-            pings: all("heartprobe_target_pings_total"),
-            lost: all("heartprobe_pings_missed_total"),
+            judged: answered.iter().sum::<f64>() + missed,
+            missed,
             unsent: all("heartprobe_pings_unsent_total"),
+            changes: scrape.changes() as f64,
             lag: Histogram::of(&scrape, "heartprobe_ping_lag_seconds"),
         }
     }

@@ -8,9 +8,9 @@ use heartprobe_tests::process::Process;
 
 use crate::{
     Plan, cost,
-    fleet::{Fleet, Receive},
+    fleet::{Engine, Fleet},
     histogram::Histogram,
-    peer,
+    peers::fping,
     table::{self, time},
 };
 
@@ -20,11 +20,13 @@ const TARGETS: u32 = 1_000;
 /// Until the first pings, which wait for the neighbour's address, are over.
 const WARM_UP: Duration = Duration::from_secs(3);
 
+/// Between two pings of a target.
+const EACH: Duration = Duration::from_secs(1);
+
 const SHARES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 
 /// Measures all ways, idle and busy, and prints the table.
 pub fn run(plan: &Plan) {
-    let fleet = Fleet::new();
     let mut table = table::new(&["", "cores", "pongs", "mean", "p50", "p90", "p99", "max"]);
     for busy in [false, true] {
         let cores = if busy { "busy" } else { "idle" };
@@ -32,13 +34,14 @@ pub fn run(plan: &Plan) {
             let row = [name.into(), cores.into(), format!("{count:.0}"), time(mean)];
             table.add_row(row.into_iter().chain(quantiles));
         };
-        for receive in Receive::ALL {
-            let times = heartprobe(&fleet, receive, busy, plan.window);
+        for engine in Engine::ALL {
+            let times = heartprobe(engine, busy, plan.window);
             let quantiles = SHARES.map(|share| times.quantile(share));
-            add(receive.name(), times.count(), times.mean(), quantiles);
+            add(engine.name(), times.count(), times.mean(), quantiles);
         }
+        let fleet = Fleet::without_reflector();
         let _work = work(&fleet, busy, plan.window);
-        let times = peer::round_trips(&fleet, TARGETS, plan.window);
+        let times = fping::round_trips(&fleet, TARGETS, plan.window);
         let last = times.len().saturating_sub(1) as f64;
         let quantiles = SHARES.map(|share| {
             let seconds = times.get((share * last) as usize);
@@ -55,9 +58,10 @@ pub fn run(plan: &Plan) {
     );
 }
 
-fn heartprobe(fleet: &Fleet, receive: Receive, busy: bool, window: Duration) -> Histogram {
-    let daemon = fleet.monitor(TARGETS, receive);
-    let _work = work(fleet, busy, window);
+fn heartprobe(engine: Engine, busy: bool, window: Duration) -> Histogram {
+    let fleet = Fleet::of(engine);
+    let daemon = fleet.monitor(TARGETS, engine, EACH);
+    let _work = work(&fleet, busy, window);
     thread::sleep(WARM_UP);
     let times = || Histogram::of(&daemon.scrape(), "heartprobe_rtt_seconds");
     let before = times();

@@ -17,19 +17,27 @@ use heartprobe_tests::{
 use crate::{
     Plan,
     cost::{Memory, of_process},
-    fleet::{Fleet, Receive},
+    fleet::{Engine, Fleet},
     table::{self, digits, median, megabytes, time},
 };
 
 const SCRAPES: usize = 7;
+
+/// Larger fleets have no series for each target.
+const MOST: u32 = 100_000;
+
+/// Between two pings of a target.
+const EACH: Duration = Duration::from_secs(1);
 
 /// Until a daemon's memory has settled.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Measures at the largest size and prints the tables.
 pub fn run(plan: &Plan) {
-    let fleet = Fleet::new();
-    let targets = plan.sizes.iter().copied().max().unwrap_or(1);
+    let targets = { plan.sizes.iter().copied() }
+        .filter(|&size| size <= MOST)
+        .max()
+        .unwrap_or(MOST);
     let mut scrapes = table::new(&[
         "/metrics",
         "size",
@@ -38,17 +46,18 @@ pub fn run(plan: &Plan) {
         "the bytes alone",
     ]);
     let mut memory = table::new(&["", "1 target", "all targets", "bytes a target"]);
-    for receive in Receive::ALL {
+    for engine in [Engine::Kernel, Engine::SocketsAlone] {
+        let fleet = Fleet::of(engine);
         let least = {
-            let daemon = fleet.monitor(1, receive);
+            let daemon = fleet.monitor_with(1, engine, EACH, "all");
             thread::sleep(SETTLE);
             scrape(&fleet.net.monitor, Daemon::web(), "identity").expect("it serves");
             Memory::of(daemon.id()).unwrap_or_default()
         };
-        let daemon = fleet.monitor(targets, receive);
+        let daemon = fleet.monitor_with(targets, engine, EACH, "all");
         thread::sleep(SETTLE);
         let before = Memory::of(daemon.id()).unwrap_or_default();
-        if receive == Receive::Xdp {
+        if engine == Engine::Kernel {
             scrapes.add_row(row(&fleet.net, &daemon, "identity").expect("it serves"));
             scrapes.add_row(row(&fleet.net, &daemon, "gzip").expect("it serves"));
         } else {
@@ -62,7 +71,7 @@ pub fn run(plan: &Plan) {
             ("the kernel's maps", least.maps, after.maps),
         ] {
             memory.add_row([
-                format!("{}: {what}", receive.name()),
+                format!("{}: {what}", engine.name()),
                 megabytes(one),
                 megabytes(all),
                 digits(((all - one) / f64::from(targets)).round()),
@@ -77,7 +86,7 @@ pub fn run(plan: &Plan) {
     println!("Memory: {targets} targets\n\n{memory}\n");
     println!(
         "Own: resident heap and stacks. The table is one of the kernel's maps, and has room for a quarter more targets; where sockets\n\
-         receive it is in the daemon's own memory. Aim: under 400 bytes a target.\n"
+         engine it is in the daemon's own memory. Aim: under 400 bytes a target.\n"
     );
 }
 

@@ -25,11 +25,27 @@ const EBPF_PACKAGES: [&str; 5] = [
     "rustc-web",
 ];
 
-/// What the end-to-end tests run, as program and package. Prometheus is not among them, see [`prometheus`].
-const TEST_PROGRAMS: [(&str, &str); 3] = [
+/// What the end-to-end tests and the bench run, as program and package.
+const TEST_PROGRAMS: [(&str, &str); 5] = [
     ("ethtool", "ethtool"),
     ("fping", "fping"),
     ("ip", "iproute2"),
+    ("masscan", "masscan"),
+    ("zmap", "zmap"),
+];
+
+/// Packages that would set up a service and start it, where all that is wanted is their programs: these are taken out of the
+/// package, which is not installed.
+const SERVICES: [(&str, &[&str]); 3] = [
+    ("prometheus", &["prometheus", "promtool"]),
+    (
+        "prometheus-blackbox-exporter",
+        &["prometheus-blackbox-exporter"],
+    ),
+    (
+        "prometheus-smokeping-prober",
+        &["prometheus-smokeping-prober"],
+    ),
 ];
 
 /// A program that cargo installs.
@@ -81,7 +97,9 @@ pub fn run(root: &Path) -> Result<()> {
     for tool in [CARGO_DENY, CARGO_NEXTEST] {
         note(&mut missing, tool.name, tool.ensure());
     }
-    note(&mut missing, "prometheus", prometheus(root));
+    for (package, programs) in SERVICES {
+        note(&mut missing, package, unpack(root, package, programs));
+    }
 
     if let Some(toolchain) = Toolchain::find() {
         println!("eBPF programs build with {}", toolchain.name);
@@ -140,19 +158,16 @@ fn packages() -> Result<String> {
     Ok(format!("installed {names}"))
 }
 
-/// Prometheus, taken out of Debian's package and not installed: the package would set up a service and start it, and all that
-/// the tests want is the program.
-fn prometheus(root: &Path) -> Result<String> {
-    const PROGRAMS: [&str; 2] = ["prometheus", "promtool"];
-
+/// Takes these programs out of Debian's package.
+fn unpack(root: &Path, package: &str, wanted: &[&str]) -> Result<String> {
     let folder = programs(root);
-    if PROGRAMS
+    if wanted
         .iter()
         .all(|name| is_installed(name) || folder.join(name).is_file())
     {
         return Ok("there".to_owned());
     }
-    println!("prometheus: unpacking Debian's into {}", folder.display());
+    println!("{package}: unpacking Debian's into {}", folder.display());
     let unpacked = root.join("target/tools/unpacked");
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked)?;
@@ -164,18 +179,18 @@ fn prometheus(root: &Path) -> Result<String> {
         apt()
             .current_dir(&unpacked)
             .args(["-qq", "-o", "APT::Sandbox::User=root", "download"])
-            .arg("prometheus"),
+            .arg(package),
     )?;
-    let package = fs::read_dir(&unpacked)?
+    let archive = fs::read_dir(&unpacked)?
         .next()
         .context("apt-get downloaded nothing")??
         .path();
     process::run(
         Command::new("dpkg-deb")
             .arg("--extract")
-            .args([&package, &unpacked]),
+            .args([&archive, &unpacked]),
     )?;
-    for name in PROGRAMS {
+    for name in wanted {
         let program = unpacked.join("usr/bin").join(name);
         fs::rename(&program, folder.join(name)).with_context(|| format!("take out {name}"))?;
     }

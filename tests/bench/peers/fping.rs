@@ -1,4 +1,4 @@
-//! The peer: Debian's `fping`, which pings by ICMP.
+//! `fping`: many hosts, again and again.
 
 use std::{fmt::Write as _, fs, process::Command, time::Duration};
 
@@ -8,20 +8,19 @@ use tempfile::NamedTempFile;
 use crate::{
     cost::{self, Cost, Machine},
     fleet::{Block, Fleet, blocks},
-    rate::Line,
+    line::{Line, period},
 };
 
-/// fping tells pings apart by 16 bits, and uses a number again after 10 s only: it ends with an error if it runs out.
-const MOST: u32 = 65_000;
+/// Pings a second. fping tells pings apart by 16 bits, and uses a number again after 10 s only: it ends with an error if it runs
+/// out. For the same reason it takes no more than 65,536 hosts.
 const MOST_RATE: u32 = 6_000;
 
 /// Pings as many of the fleet as it can for about `window`, once a second each, or as often as it can.
-pub fn fping(fleet: &Fleet, targets: u32, window: Duration) -> Line {
-    let targets = targets.min(MOST);
-    let period = 1.0_f64.max(f64::from(targets) / f64::from(MOST_RATE));
-    let rounds = (window.as_secs_f64() / period).ceil().max(2.0);
+pub fn measure(fleet: &Fleet, targets: u32, window: Duration) -> Result<Line, String> {
+    let each = 1.0_f64.max(f64::from(targets) / f64::from(MOST_RATE));
+    let rounds = (window.as_secs_f64() / each).ceil().max(2.0);
     let list = hosts_file(targets);
-    let mut command = command(&list, targets, period, rounds);
+    let mut command = command(&list, targets, each, rounds);
     command.arg("-q");
     let machine = Machine::now();
     let mut process = Process::start(&fleet.net.monitor, &mut command);
@@ -32,36 +31,28 @@ pub fn fping(fleet: &Fleet, targets: u32, window: Duration) -> Line {
     });
     let seconds = machine.elapsed();
     let machine = machine.busy();
-    assert!(ended.is_some(), "fping does not end");
-    let said = poll(Duration::from_secs(5), || {
-        let said = process.stderr();
-        (said.lines().filter(|line| line.contains("xmt/rcv")).count() >= targets as usize)
-            .then_some(said)
-    });
-    let (sent, received) = said
-        .unwrap_or_else(|| process.stderr())
+    if ended.is_none() {
+        return Err("it does not end".into());
+    }
+    let (sent, received) = { process.stderr() }
         .lines()
         .filter_map(counts)
         .fold((0.0, 0.0), |(sent, received), (s, r)| {
             (sent + s, received + r)
         });
-    let what = if period > 1.0 {
-        format!("fping, each {period:.1} s: the most it can")
-    } else {
-        "fping".to_owned()
-    };
-    Line {
-        what,
+    if sent == 0.0 {
+        return Err(process.stderr().lines().take(3).collect());
+    }
+    Ok(Line {
+        name: "fping",
         targets,
+        each: period(each),
         pings: sent,
         lost: sent - received,
-        unsent: 0.0,
         own: own.all(),
-        user: own.user,
         machine,
         seconds,
-        lag: "-".into(),
-    }
+    })
 }
 
 /// Round-trip times in seconds of hosts that are pinged once a second for about `window`, the shortest first.
