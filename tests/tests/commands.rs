@@ -329,6 +329,7 @@ fn help_and_version_are_there() {
         "run",
         "reflect",
         "demo",
+        "simulate",
         "ping",
         "check-config",
         "keygen",
