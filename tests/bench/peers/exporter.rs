@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Until its web server answers.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 
 /// A running exporter.
 pub struct Exporter {
@@ -41,7 +41,10 @@ impl Exporter {
         let serves = || http::get(&fleet.net.monitor, at, "/metrics").ok();
         match poll(START, serves) {
             Some(_) => Ok(exporter),
-            None => Err(format!("it does not serve: {}", exporter.process.stderr())),
+            None => {
+                let said = exporter.process.stderr();
+                Err(format!("it does not serve: {}", super::last_line(&said)))
+            }
         }
     }
 

@@ -70,17 +70,20 @@ impl Scan {
             (process.ended().is_some() || is_sent()).then_some(())
         });
         let (busy, seconds) = (machine.busy(), machine.elapsed());
-        // masscan waits on for frames that never come.
         thread::sleep(Duration::from_secs(COOLDOWN.into()));
-        if poll(PATIENCE / 5, || process.ended()).is_none() {
+        // masscan waits on for frames that never come, and asks to be interrupted twice.
+        for _ in 0..3 {
+            if poll(PATIENCE / 5, || process.ended()).is_some() {
+                break;
+            }
             process.signal(Signal::INT);
         }
-        if poll(PATIENCE, || process.ended()).is_none() {
-            return Err(format!("it does not end: {}", process.stderr()));
+        if process.ended().is_none() {
+            return Err("it does not end".into());
         }
         let pings = (sent(monitor) - before).min(wanted) as f64;
         if pings == 0.0 {
-            return Err(format!("it sent nothing: {}", process.stderr()));
+            return Err(super::last_line(&process.stderr()));
         }
         Ok(Line {
             name,
