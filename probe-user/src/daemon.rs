@@ -2,6 +2,7 @@
 
 mod hops;
 mod interfaces;
+mod route;
 mod transmission;
 
 use std::{
@@ -17,17 +18,14 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use self::{
-    hops::{Hops, Routing},
-    interfaces::Interfaces,
-};
+use self::{hops::Hops, interfaces::Interfaces};
 use crate::{
-    config::{self, Config, Engine},
+    config::{self, Config, Engine, Transmit},
     fleet::{Class, Detail, Fleet, renumber},
     kernel::{Kernel, Want},
     metrics::Exporter,
     monitor::{Monitor, SPARE_GROUPS},
-    network::{self, Follower, Heard, Network, Sources},
+    network::{self, Follower},
     prober::Order,
     resolve::{Names, Unresolved},
     table::Table,
@@ -69,6 +67,8 @@ pub struct Daemon {
     /// Whether it was told that targets are routed by other tables.
     told_elsewhere: bool,
     names: Option<Names>,
+    /// How pings leave, as the first configuration had it.
+    transmit: Transmit,
     /// What the kernel counts, where it receives.
     kernel: Option<Arc<dyn Source>>,
     room: Room,
@@ -155,6 +155,7 @@ impl Daemon {
             ),
             told_elsewhere: false,
             names: Some(names),
+            transmit,
             kernel: counters,
             room,
         };
@@ -166,12 +167,12 @@ impl Daemon {
         let fleet = daemon.renumbered(fleet)?;
         daemon
             .monitor
-            .order(Order::TrafficClass(transmit.traffic_class()));
+            .order(Order::TrafficClass(daemon.transmit.traffic_class()));
         while let Ok(heard) = daemon.follower.neighbours.try_recv() {
             daemon.hear(heard);
         }
         daemon.probe(fleet).await?;
-        if transmit.engine == Engine::Kernel {
+        if daemon.transmit.engine == Engine::Kernel {
             daemon.interfaces.check_kernel_sends()?;
         }
         daemon.monitor.vitals.reloaded(true);
@@ -274,6 +275,12 @@ impl Daemon {
             names.set(self.fleet.host_names());
         }
         let (keys, traffic_class) = (config.keys, config.transmit.traffic_class());
+        self.transmit.dscp = config.transmit.dscp;
+        if self.transmit != config.transmit {
+            tracing::warn!(
+                "another engine, other pumps or other source ports take a restart: they stay as they were"
+            );
+        }
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
         found?;
@@ -314,78 +321,6 @@ impl Daemon {
         self.monitor.probe(&old, self.fleet.clone());
         self.route().await;
         Ok(())
-    }
-
-    /// Finds the way to every target anew.
-    async fn route(&mut self) {
-        let network = self.follower.network.borrow_and_update().clone();
-        let routing = Routing::find(&self.fleet, &network);
-        let used = routing.interfaces(&network);
-        let sources = self.sources(&network, &routing).await;
-        while self.assign(&network, &routing, &sources, &used) {}
-        self.used = used;
-        self.serve();
-    }
-
-    /// This box's addresses on the paths that frames may be made for.
-    async fn sources(&mut self, network: &Network, routing: &Routing) -> Sources {
-        let has_exit = |path| network.exit(network.routes.path(path).interface).is_some();
-        let paths = routing.used.iter().copied();
-        let paths = paths.filter(|&(path, _)| self.hops.has_room() && has_exit(path));
-        let sources = self.follower.netlink.sources(network, paths).await;
-        if let Some(target) = sources.elsewhere.first()
-            && !std::mem::replace(&mut self.told_elsewhere, true)
-        {
-            tracing::warn!(
-                "pings to {target}, for one, leave by sockets: the kernel sends them elsewhere than its main routing table says"
-            );
-        }
-        sources
-    }
-
-    /// Points every row to its next hop, and tells whether that is to be done once more.
-    fn assign(
-        &mut self,
-        network: &Network,
-        routing: &Routing,
-        sources: &Sources,
-        used: &[u32],
-    ) -> bool {
-        let interfaces = &mut self.interfaces;
-        let assigned = self
-            .hops
-            .assign(&self.fleet, network, routing, sources, |number, hop| {
-                interfaces.set_hop(number, hop);
-            });
-        let exits = network.served(used);
-        let links = used
-            .iter()
-            .chain(&exits)
-            .filter_map(|&index| network.link(index));
-        let mut links: Vec<_> = links.cloned().collect();
-        links.sort_by_key(|link| link.index);
-        links.dedup();
-        // The prober first: it has to know a number before it meets it in a row.
-        self.monitor.order(Order::Links(links, assigned.interfaces));
-        let rows = self.monitor.live.table.rows();
-        for ((target, _), &hop) in self.fleet.iter().zip(&assigned.numbers) {
-            rows[target as usize].set_hop(hop);
-        }
-        assigned.is_short
-    }
-
-    fn hear(&mut self, heard: Heard) {
-        let interfaces = &mut self.interfaces;
-        self.hops
-            .hear(heard, |number, hop| interfaces.set_hop(number, hop));
-    }
-
-    /// Has every interface in use served by the best engines that it can have now.
-    fn serve(&mut self) {
-        let network = self.follower.network.borrow();
-        let served = network.served(&self.used);
-        let engines = self.interfaces.follow(&network, &served, &self.monitor);
-        self.monitor.vitals.set_engines(engines);
     }
 }
 

@@ -143,6 +143,20 @@ impl Reading<'_> {
         self.row.pongs()
     }
 
+    /// How often its host has booted anew so far; `None` as long as it does not tell its boots.
+    pub fn boots(&self) -> Option<u32> {
+        let boots = self.live.standings.boots(self.number);
+        (self.row.boot() != 0).then_some(boots)
+    }
+
+    /// CPU load and memory used, of 1, as the host told them last; `None` where it does not tell.
+    pub fn health(&self) -> [Option<f64>; 2] {
+        let health = self.row.health();
+        let has_told = self.row.pong().0 != 0;
+        let share = |told: u16| (has_told && told != u16::MAX).then(|| f64::from(told) / 10_000.0);
+        [share((health >> 16) as u16), share(health as u16)]
+    }
+
     /// The path that loses more of its pings than its others, if one does.
     pub fn worst_path(&self) -> Option<Worst> {
         self.live.paths.worst(self.number)

@@ -111,6 +111,11 @@ impl<'net> Daemon<'net> {
         Self::launch(namespace, folder(), config, heartprobe())
     }
 
+    /// The same by this program.
+    pub fn try_run_by(program: Command, namespace: &'net Namespace, config: &str) -> Self {
+        Self::launch(namespace, folder(), config, program)
+    }
+
     fn launch(
         namespace: &'net Namespace,
         folder: TempDir,
@@ -262,6 +267,15 @@ impl<'net> Daemon<'net> {
     /// Replaces its configuration, and does not tell it.
     pub fn configure(&self, config: &str) {
         fs::write(self.folder.path().join("heartprobe.yml"), config).expect("the folder is ours");
+    }
+
+    /// The names of its threads.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let names = tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.map(|name| name.trim_end().to_owned()).collect()
     }
 
     /// Sends it a signal.

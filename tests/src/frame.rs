@@ -226,8 +226,8 @@ mod tests {
                 destination_mac: [2; 6],
                 source: source.parse().unwrap(),
                 destination: destination.parse().unwrap(),
-                checksum: 0,
                 traffic_class: 0,
+                checksum: 0,
                 payload: b"odd".to_vec(),
             };
             datagram.checksum = datagram.right_checksum();

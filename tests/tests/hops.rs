@@ -1,7 +1,10 @@
 //! Whom pings go to first: gateways and neighbours, as the kernel engine follows them. Frames on the wire tell which engine
 //! sent a ping: the checksum of one from a socket is left for the card to finish.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use heartprobe_tests::{
     config::{SLACK, after, fleet},
@@ -21,11 +24,6 @@ const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Until an unannounced change is noticed: 5 s between two checks, and three requests a second apart without an answer.
 const CHECKED: Duration = Duration::from_secs(5 + 3);
-
-/// Has the wire take frames from XDP, which a veth pair does if the other end has GRO.
-fn open_wire(net: &Net) {
-    net.fleet.run("ethtool", &["-K", WIRE, "gro", "on"]);
-}
 
 /// Whether a ping was made by the kernel engine.
 fn is_kernels(ping: &Captured) -> bool {
@@ -58,9 +56,8 @@ fn until(
 
 #[test]
 fn pings_go_by_sockets_until_the_neighbour_is_known_and_then_by_the_kernel() {
-    require_root!("ethtool");
+    require_root!();
     let net = Net::new();
-    open_wire(&net);
     let targets = [HOSTS, GATEWAYS].concat();
     let _hosts: Vec<_> = targets
         .iter()
@@ -102,7 +99,6 @@ fn pings_go_by_sockets_until_the_neighbour_is_known_and_then_by_the_kernel() {
 /// The gateway gets another Ethernet address, and tells everybody or nobody.
 fn a_new_address_is_followed(is_announced: bool) {
     let net = Net::new();
-    open_wire(&net);
     let announce = if is_announced { "1" } else { "0" };
     net.fleet
         .sysctl(&format!("net/ipv4/conf/{WIRE}/arp_notify"), announce);
@@ -145,21 +141,20 @@ fn a_new_address_is_followed(is_announced: bool) {
 
 #[test]
 fn a_gateways_new_address_is_followed_at_once_if_it_is_announced() {
-    require_root!("ethtool");
+    require_root!();
     a_new_address_is_followed(true);
 }
 
 #[test]
 fn a_gateways_new_address_is_noticed_if_it_is_not_announced() {
-    require_root!("ethtool");
+    require_root!();
     a_new_address_is_followed(false);
 }
 
 #[test]
 fn a_better_route_is_taken_and_left_when_it_goes() {
-    require_root!("ethtool");
+    require_root!();
     let net = Net::new();
-    open_wire(&net);
     let _host = Host::start(&net.fleet, HOSTS[0]);
     let host = &HOSTS[..1];
     let wire = Responder::watch(&net.fleet);
@@ -197,9 +192,8 @@ fn a_better_route_is_taken_and_left_when_it_goes() {
 
 #[test]
 fn the_source_is_the_one_that_the_kernel_would_choose() {
-    require_root!("ethtool");
+    require_root!();
     let net = Net::new();
-    open_wire(&net);
     let wire = Responder::watch(&net.fleet);
     let _hosts = HOSTS.map(|host| Host::start(&net.fleet, host));
     let daemon = Daemon::run(&net.monitor, &fleet(&HOSTS));
@@ -236,45 +230,86 @@ fn the_source_is_the_one_that_the_kernel_would_choose() {
 }
 
 #[test]
-fn an_interface_that_comes_back_is_sent_by_again() {
-    require_root!("ethtool");
+fn an_ipv4_route_may_go_by_an_ipv6_gateway() {
+    require_root!();
     let net = Net::new();
-    open_wire(&net);
-    let _hosts = HOSTS.map(|host| Host::start(&net.fleet, host));
-    let daemon = Daemon::run(&net.monitor, &fleet(&HOSTS));
+    let host = &HOSTS[..1];
+    let _host = Host::start(&net.fleet, host[0]);
+    net.monitor.ip(&format!(
+        "route replace 198.19.0.0/16 via inet6 2001:db8::2 dev {WIRE}"
+    ));
+    let wire = Responder::watch(&net.fleet);
+    let daemon = Daemon::run(&net.monitor, &fleet(host));
+    until(&wire, &daemon, host, after(8), "by the kernel", is_kernels);
+    daemon.until_state(host[0], State::Up);
+}
+
+#[test]
+fn each_target_keeps_to_one_path_of_a_multipath_route() {
+    require_root!();
+    let net = Net::new();
+    let wire = Responder::watch(&net.fleet);
+    net.monitor.ip(&format!(
+        "neigh add 198.18.0.9 lladdr 02:00:00:00:00:99 dev {WIRE}"
+    ));
+    net.monitor
+        .ip("route replace 198.19.0.0/16 nexthop via 198.18.0.2 nexthop via 198.18.0.9");
+    let targets: Vec<_> = (1..=16).map(|host| format!("198.19.0.{host}")).collect();
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    let daemon = Daemon::run(&net.monitor, &fleet(&targets));
+    until(
+        &wire,
+        &daemon,
+        &targets,
+        after(8),
+        "by the kernel",
+        is_kernels,
+    );
+    let start = wire.pings(1, after(1)).len();
+    let pings = wire.pings(start + 16 * 4, after(8));
+    let mut taken: HashMap<_, HashSet<_>> = HashMap::new();
+    for ping in &pings[start..] {
+        let macs = taken.entry(ping.datagram.destination).or_default();
+        macs.insert(ping.datagram.destination_mac == MAC);
+    }
+    assert!(taken.values().all(|macs| macs.len() == 1), "{taken:?}");
+    let by_one = taken.values().filter(|macs| macs.contains(&true)).count();
+    assert!((1..16).contains(&by_one), "{taken:?}");
+}
+
+#[test]
+fn an_interface_that_comes_back_is_sent_by_again() {
+    require_root!();
+    let net = Net::new();
+    let host = HOSTS[0];
+    let _host = Host::start(&net.fleet, host);
+    let daemon = Daemon::run(&net.monitor, &fleet(&[host]));
     let sent = |what| {
         let wire = Responder::watch(&net.fleet);
         // An interface that could not send is asked again each five seconds.
         let within = Duration::from_secs(5) + after(8);
-        until(&wire, &daemon, &HOSTS, within, what, is_kernels);
+        until(&wire, &daemon, &[host], within, what, is_kernels);
     };
     sent("by the kernel");
     net.unplug();
-    for host in HOSTS {
-        daemon.until_state(host, State::Unknown);
-    }
+    daemon.until_state(host, State::Unknown);
     net.plug();
-    open_wire(&net);
     sent("by the new interface");
     for side in [&net.monitor, &net.fleet] {
         side.ip(&format!("link set {WIRE} down"));
-        daemon.until_state(HOSTS[0], State::Unknown);
+        daemon.until_state(host, State::Unknown);
         side.ip(&format!("link set {WIRE} up"));
         net.route();
-        daemon.until_state(HOSTS[0], State::Up);
+        daemon.until_state(host, State::Up);
+        sent("by the interface that was down");
     }
-    // The fleet's end has lost its IPv6 address.
-    net.fleet
-        .ip(&format!("addr replace 2001:db8::2/64 dev {WIRE} nodad"));
-    sent("by the interface that was down");
     assert_eq!(daemon.scrape().changes_to("dead"), 0, "{}", daemon.log());
 }
 
 #[test]
 fn a_wire_too_narrow_for_a_ping_is_left_to_the_sockets_which_say_so() {
-    require_root!("ethtool");
+    require_root!();
     let net = Net::new();
-    open_wire(&net);
     let host = &HOSTS[..1];
     let _host = Host::start(&net.fleet, host[0]);
     let wire = Responder::watch(&net.fleet);
@@ -290,10 +325,9 @@ fn a_wire_too_narrow_for_a_ping_is_left_to_the_sockets_which_say_so() {
 
 #[test]
 fn pings_bear_the_configured_dscp_whichever_engine_sends_them() {
-    require_root!("ethtool");
+    require_root!();
     for engine in ["auto", "socket"] {
         let net = Net::new();
-        open_wire(&net);
         let wire = Responder::watch(&net.fleet);
         let config = |dscp| format!("engine: {engine}\ndscp: {dscp}\n{}", fleet(&HOSTS));
         let daemon = Daemon::run(&net.monitor, &config(46));

@@ -1,18 +1,22 @@
 //! A new configuration for a running daemon.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use heartprobe_tests::{
     behaviour::{silent, slow},
     config::{LATE, after, fleet},
     daemon::{Daemon, State, folder},
     http,
+    metrics::Scrape,
     net::Net,
     peer::Host,
     require_root,
 };
 
 const HOST: &str = "198.19.0.1";
+
+/// Hosts of 198.18.64.0/18. Nobody answers for them: each one's death is counted once, however often the file is read.
+const CROWD: u64 = 16_382;
 
 #[test]
 fn a_reload_adds_and_removes_targets_and_keeps_the_rest_as_they_were() {
@@ -115,4 +119,51 @@ fn a_reload_changes_the_policy_of_a_target_that_stays() {
     daemon.until_state(HOST, State::Overloaded);
     daemon.reload(&fleet(&[HOST]).replace("late_after: 80ms", "late_after: 190ms"));
     daemon.until_state(HOST, State::Up);
+}
+
+#[test]
+fn a_reload_of_a_large_fleet_touches_only_what_changes() {
+    require_root!();
+    let net = Net::new();
+    let _host = Host::start(&net.fleet, HOST);
+    let config = |late_after: &str, targets: &str| {
+        format!(
+            "metrics: {{detail: exceptions}}\n{}\
+             \x20 - {{name: crowd, interval: 1s, timeout: 200ms, late_after: {late_after}, targets: [{targets}]}}\n",
+            fleet(&[HOST])
+        )
+    };
+    let in_crowd = |state| [("group", "crowd"), ("state", state)];
+    let daemon = Daemon::run(&net.monitor, &config("50ms", "198.18.64.0/18"));
+    let within = Duration::from_secs(4) + after(0);
+    daemon.until("all of the crowd is dead", within, |scrape| {
+        scrape.count("heartprobe_targets", &in_crowd("dead")) == Some(CROWD)
+    });
+    let one = [("target", "198.18.100.7")];
+    let pings = |scrape: &Scrape| scrape.count("heartprobe_target_pings_total", &one);
+    let before = daemon.scrape();
+
+    // One more, then all in another class, then a quarter less.
+    for (late_after, targets, count) in [
+        ("50ms", "198.18.64.0/18, 198.19.9.9", CROWD + 1),
+        ("60ms", "198.18.64.0/18, 198.19.9.9", CROWD + 1),
+        ("60ms", "198.18.64.0/19, 198.18.96.0/20", 8190 + 4094),
+    ] {
+        daemon.reload(&config(late_after, targets));
+        let scrape = daemon.until("the new fleet is all dead", within, |scrape| {
+            scrape.count("heartprobe_targets", &in_crowd("dead")) == Some(count)
+        });
+        assert!(pings(&scrape) >= pings(&before), "its counters went on");
+    }
+    let scrape = daemon.scrape();
+    let up = [("group", "test"), ("state", "up")];
+    assert_eq!(scrape.metric("heartprobe_targets", &up), Some(1.0));
+    assert_eq!(
+        scrape.state(HOST),
+        None,
+        "who is up has no series of its own"
+    );
+    let deaths = scrape.sum("heartprobe_state_changes_total", &in_crowd("dead"));
+    assert_eq!(deaths, CROWD + 1, "only the new one died");
+    assert_eq!(scrape.sum("heartprobe_pings_unsent_total", &[]), 0);
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use heartprobe_tests::{
-    behaviour::{answer, lose, silent, slow},
+    behaviour::{answer, lose, signed_lie, silent, slow},
     config::{INTERVAL, LATE, TIMEOUT, after, fleet},
     daemon::{Daemon, State},
+    metrics::Scrape,
     net::Net,
     peer::Host,
     require_root,
@@ -127,6 +128,43 @@ fn a_slow_host_is_overloaded_until_it_is_fast_again() {
     let up = daemon.until_state(HOST, State::Up);
     assert_eq!((up.changes_to("overloaded"), up.changes_to("up")), (1, 2));
     assert_eq!(up.changes_to("critical"), 0, "late is not missed");
+}
+
+#[test]
+fn a_host_that_tells_of_too_much_load_is_overloaded_and_its_boots_are_counted() {
+    require_root!();
+    let net = Net::new();
+    let host = Host::start(&net.fleet, HOST);
+    let config = fleet(&[HOST]).replace("late_after", "overload_cpu: 90%, late_after");
+    let daemon = Daemon::run(&net.monitor, &config);
+    let told = |cpu: u32, boot| {
+        signed_lie(move |pong| {
+            pong.health = cpu * 0x1_0000 + 5_000;
+            pong.boot = boot;
+        })
+    };
+    host.now(told(9_000, 1));
+    daemon.until_state(HOST, State::Up);
+    daemon.holds(HOST, State::Up, 3);
+    host.now(told(9_100, 1));
+    let scrape = daemon.until_state(HOST, State::Overloaded);
+    let of_host = [("target", HOST)];
+    let value =
+        |scrape: &Scrape, name: &str| scrape.metric(&format!("heartprobe_target_{name}"), &of_host);
+    assert_eq!(value(&scrape, "cpu_load_ratio"), Some(0.91));
+    assert_eq!(value(&scrape, "memory_used_ratio"), Some(0.5));
+    assert_eq!(value(&scrape, "late_total"), Some(0.0), "it was in time");
+    assert_eq!(value(&scrape, "boots_total"), Some(0.0));
+
+    // It dies, and comes back busy: it is back first of all.
+    host.now(silent());
+    daemon.until_state(HOST, State::Dead);
+    host.now(told(9_100, 2));
+    daemon.until("it is back", after(6), |scrape| {
+        scrape.changes_to("up") == 2
+    });
+    let scrape = daemon.until_state(HOST, State::Overloaded);
+    assert_eq!(value(&scrape, "boots_total"), Some(1.0));
 }
 
 #[test]

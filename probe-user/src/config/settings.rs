@@ -7,10 +7,10 @@ use probe_common::wire::REFLECTOR_PORT;
 use super::{
     duration,
     problem::{Path, Problems},
-    section::{Set, get, number},
+    section::{Set, get, number, text},
     yaml::{Entry, Node},
 };
-use crate::core::verdict::Policy;
+use crate::core::verdict::{Overload, Policy};
 
 /// The keys that one section sets.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub(super) struct Settings {
     dead_after: Option<Set<u32>>,
     up_after: Option<Set<u32>>,
     port: Option<Set<u16>>,
+    overload_cpu: Option<Set<u16>>,
+    overload_memory: Option<Set<u16>>,
     /// Whether a value of theirs is a problem already, so that how they go together says nothing.
     broken: bool,
 }
@@ -47,7 +49,7 @@ const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::fro
 
 impl Settings {
     /// The names of the keys.
-    pub(super) const KEYS: [&str; 7] = [
+    pub(super) const KEYS: [&str; 9] = [
         "interval",
         "timeout",
         "late_after",
@@ -55,6 +57,8 @@ impl Settings {
         "dead_after",
         "up_after",
         "port",
+        "overload_cpu",
+        "overload_memory",
     ];
 
     /// Reads the keys of a section; `rank` tells how special it is.
@@ -79,6 +83,8 @@ impl Settings {
             dead_after: section.count("dead_after", &(2..=1000)),
             up_after: section.count("up_after", &(1..=100)),
             port: section.port(),
+            overload_cpu: section.percent("overload_cpu"),
+            overload_memory: section.percent("overload_memory"),
             broken: false,
         };
         read.broken = problems.len() > before;
@@ -95,6 +101,10 @@ impl Settings {
             dead_after: self.dead_after.or_else(|| below.dead_after.clone()),
             up_after: self.up_after.or_else(|| below.up_after.clone()),
             port: self.port.or_else(|| below.port.clone()),
+            overload_cpu: self.overload_cpu.or_else(|| below.overload_cpu.clone()),
+            overload_memory: self
+                .overload_memory
+                .or_else(|| below.overload_memory.clone()),
             broken: self.broken || below.broken,
         }
     }
@@ -130,6 +140,10 @@ impl Settings {
                 critical_after: critical_after as u8,
                 dead_after,
                 up_after: up_after as u8,
+                overload: Overload {
+                    cpu: value(self.overload_cpu.as_ref(), usual.overload.cpu),
+                    memory: value(self.overload_memory.as_ref(), usual.overload.memory),
+                },
             },
             port: value(self.port.as_ref(), REFLECTOR_PORT),
         };
@@ -247,6 +261,24 @@ impl Section<'_> {
                 None
             }
         }
+    }
+
+    /// A share, in hundredths of a percent.
+    fn percent(&mut self, key: &str) -> Option<Set<u16>> {
+        let node = get(self.entries, key)?;
+        let path = self.path.key(key);
+        let written = text(node, &path, self.problems)?;
+        let share = written.strip_suffix('%').and_then(|number| {
+            let plain = number.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+            let number: f64 = number.parse().ok().filter(|_| plain)?;
+            (number <= 100.0).then(|| (number * 100.0).round() as u16)
+        });
+        let Some(share) = share else {
+            let what = format!("{written:?} is no share; write 0% to 100%");
+            self.problems.add(node.place, path, what);
+            return None;
+        };
+        Some(self.set(node, key, share))
     }
 
     fn set<T>(&self, node: &Node, key: &str, value: T) -> Set<T> {

@@ -6,7 +6,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::verdict::Policy;
+use crate::core::verdict::{Overload, Policy};
 
 /// Reads a configuration that has no key files.
 fn read(text: &str) -> Result<Config, String> {
@@ -347,6 +347,30 @@ fn series_of_targets() {
         says(&format!("metrics: {{detail: none, deatil: all}}\n{groups}")),
         "hp.yml:1:19: metrics.detail: \"none\" is not known; write one of all, exceptions, groups\n\
          hp.yml:1:25: metrics.deatil: unknown key; did you mean detail?"
+    );
+}
+
+#[test]
+fn loads_that_are_too_much() {
+    let overload = |text: &str| {
+        let config = read(&format!(
+            "groups: [{{name: a, {text}, targets: [192.0.2.1]}}]"
+        ));
+        let Overload { cpu, memory } = config.unwrap().classes[0].policy.overload;
+        (cpu, memory)
+    };
+    assert_eq!(overload("port: 1"), (u16::MAX, u16::MAX));
+    assert_eq!(
+        overload("overload_cpu: 90%, overload_memory: 95.5%"),
+        (9_000, 9_550)
+    );
+    assert_eq!(
+        says(
+            "defaults: {overload_cpu: 90, overload_memory: 101%}\ngroups: [{name: a, overload_cpu: -1%, targets: []}]"
+        ),
+        "hp.yml:1:26: defaults.overload_cpu: \"90\" is no share; write 0% to 100%\n\
+         hp.yml:1:47: defaults.overload_memory: \"101%\" is no share; write 0% to 100%\n\
+         hp.yml:2:34: groups[0].overload_cpu: \"-1%\" is no share; write 0% to 100%"
     );
 }
 

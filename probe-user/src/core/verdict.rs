@@ -13,6 +13,8 @@
 //!                      └── good × up_after ──▶ up
 //! ```
 //!
+//! A pong in time that tells of overload counts as late for who is up, and as good for others.
+//!
 //! Three rules stand above the picture. One single missed or late ping never changes a verdict. A ping that was
 //! not sent is not missed. Late pongs never raise the dead: only good ones do.
 
@@ -25,7 +27,7 @@ pub enum State {
     Pending = 0,
     /// Answers in time.
     Up = 1,
-    /// Answers, but late.
+    /// Answers, but late, or with a load above its policy's.
     Overloaded = 2,
     /// Missed `critical_after` pings in a row.
     Critical = 3,
@@ -70,18 +72,16 @@ impl State {
 
 /// How many pings in a row it takes to change a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the configuration's keys have these names"
-)]
 pub struct Policy {
-    /// Missed in a row until `critical`; also late in a row until `overloaded`, and unsent in a row until
+    /// Missed in a row until `critical`; also late or loaded in a row until `overloaded`, and unsent in a row until
     /// `unknown`. At least 2, so that one single ping changes nothing.
     pub critical_after: u8,
     /// Missed in a row until `dead`; at least `critical_after`.
     pub dead_after: u32,
     /// Good pongs in a row until `up`; at least 1.
     pub up_after: u8,
+    /// A host whose pongs tell more than this is overloaded, too.
+    pub overload: Overload,
 }
 
 impl Default for Policy {
@@ -90,7 +90,35 @@ impl Default for Policy {
             critical_after: 2,
             dead_after: 3,
             up_after: 1,
+            overload: Overload::default(),
         }
+    }
+}
+
+/// What of its CPU and memory a host may use, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Overload {
+    /// CPU load; `u16::MAX`: anything.
+    pub cpu: u16,
+    /// Memory used; `u16::MAX`: anything.
+    pub memory: u16,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            cpu: u16::MAX,
+            memory: u16::MAX,
+        }
+    }
+}
+
+impl Overload {
+    /// Whether a host is overloaded that tells this of itself, see [`probe_common::wire::Message::health`]. What is not known
+    /// is no load.
+    pub fn shows(self, health: u32) -> bool {
+        let is_above = |told: u16, most: u16| told != u16::MAX && told > most;
+        is_above((health >> 16) as u16, self.cpu) || is_above(health as u16, self.memory)
     }
 }
 
@@ -99,6 +127,8 @@ impl Default for Policy {
 pub enum Outcome {
     /// Its pong came in time.
     Good,
+    /// Its pong came in time, but told that the host is overloaded.
+    Loaded,
     /// Its pong came within the timeout, but after `late_after`.
     Late,
     /// It was sent and no pong came within the timeout.
@@ -116,7 +146,7 @@ pub struct Standing {
     pub missed: u32,
     /// Good in a row.
     good: u8,
-    /// Late in a row: not broken by a missed ping.
+    /// Late or loaded in a row: not broken by a missed ping.
     late: u8,
     /// Unsent in a row.
     unsent: u8,
@@ -138,7 +168,12 @@ impl Standing {
                 good: good.saturating_add(1),
                 ..Self::in_state(state)
             },
-            Outcome::Late => Self {
+            // Overload is told of who is up; for whoever was not it is a pong in time.
+            Outcome::Loaded if !state.is_up() => Self {
+                good: good.saturating_add(1),
+                ..Self::in_state(state)
+            },
+            Outcome::Late | Outcome::Loaded => Self {
                 late: late.saturating_add(1),
                 ..Self::in_state(state)
             },

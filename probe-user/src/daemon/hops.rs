@@ -49,7 +49,9 @@ pub struct Hops {
     interfaces: Vec<u32>,
     /// When the neighbour of which number is to be checked, in order.
     checks: VecDeque<(Instant, u32)>,
+    /// Whether there were too few numbers, and whether that was said.
     is_full: bool,
+    told_full: bool,
 }
 
 #[derive(Debug)]
@@ -136,6 +138,7 @@ impl Hops {
             interfaces: Vec::new(),
             checks: VecDeque::new(),
             is_full: false,
+            told_full: false,
         }
     }
 
@@ -168,7 +171,7 @@ impl Hops {
         for slot in &mut self.slots {
             slot.is_used = false;
         }
-        let was_full = std::mem::take(&mut self.is_full);
+        self.is_full = false;
         let mut known: Vec<Option<Next>> = vec![None; network.routes.paths()];
         let targets = fleet.iter().zip(&routing.paths);
         let numbers = targets.map(|((_, target), path)| {
@@ -189,12 +192,6 @@ impl Hops {
             }
         });
         let numbers = numbers.collect();
-        if self.is_full && !was_full {
-            tracing::warn!(
-                "more than {} next hops: the pings behind the others leave by sockets",
-                self.room - 1
-            );
-        }
         let free = self.free.len();
         for number in (1..).take(self.slots.len()) {
             let slot = &self.slots[number as usize - 1];
@@ -204,10 +201,17 @@ impl Hops {
                 self.free.push(number);
             }
         }
+        let is_short = self.is_full && self.free.len() > free;
+        if self.is_full && !is_short && !std::mem::replace(&mut self.told_full, true) {
+            tracing::warn!(
+                "more than {} next hops: the pings behind the others leave by sockets",
+                self.room - 1
+            );
+        }
         Assignment {
             numbers,
             interfaces: self.interfaces(),
-            is_short: self.is_full && self.free.len() > free,
+            is_short,
         }
     }
 

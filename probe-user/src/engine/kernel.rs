@@ -1,11 +1,18 @@
 //! The kernel engine: pings made and sent inside the kernel, by the interfaces that have shown that they can.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use probe_common::row::Row;
 
 use super::{Departure, PumpError, Pumps};
 use crate::{clock, complaint::Complaints, kernel::TransmitError, metrics::Vitals, network::Link};
+
+/// How long a queue that is full is left alone before what it dropped is sent again, and how often.
+const PAUSE: Duration = Duration::from_micros(200);
+const PAUSES: u32 = 20;
+
+/// After a queue stayed full, for how long none is waited for, ns: a link that is stuck must not hold up the others.
+const IMPATIENCE: u64 = 100_000_000;
 
 /// Pings by live frames.
 pub struct KernelEngine {
@@ -15,6 +22,8 @@ pub struct KernelEngine {
     /// Pings that an interface dropped.
     dropped: Vec<Departure>,
     rest: Vec<u32>,
+    /// Until when no full queue is waited for, ns: one was, in vain.
+    impatient_until: u64,
     vitals: Arc<Vitals>,
     complaints: Complaints<(u32, i32)>,
 }
@@ -33,6 +42,7 @@ impl KernelEngine {
             lanes: Vec::new(),
             dropped: Vec::new(),
             rest: Vec::new(),
+            impatient_until: 0,
             vitals,
             complaints: Complaints::default(),
         }
@@ -82,8 +92,25 @@ impl KernelEngine {
             if targets.is_empty() {
                 break;
             }
-            let Lane { interface, .. } = self.lanes[at];
             self.rest.clear();
+            self.send_by(at, rows, targets, &mut departed)?;
+            std::mem::swap(targets, &mut self.rest);
+        }
+        Ok(())
+    }
+
+    /// Sends by one interface; what is not its own is added to `rest`.
+    fn send_by(
+        &mut self,
+        at: usize,
+        rows: &[Row],
+        targets: &mut Vec<u32>,
+        mut departed: impl FnMut(Departure),
+    ) -> Result<(), PumpError> {
+        let Lane { interface, .. } = self.lanes[at];
+        let patient = clock::monotonic() >= self.impatient_until;
+        let mut pauses = if patient { PAUSES } else { 0 };
+        loop {
             let dropped = &mut self.dropped;
             let sent = self
                 .pumps
@@ -94,40 +121,46 @@ impl KernelEngine {
                         dropped.push(departure);
                     }
                 })?;
-            let closed = match &sent {
-                Err(error) => self.refused(at, error),
-                Ok(()) => false,
-            };
-            for departure in self.dropped.drain(..) {
-                if closed {
+            let Err(error) = sent else { break };
+            let full = is_full(&error);
+            if full && pauses > 0 {
+                // Whoever empties the queue may need this CPU for it.
+                pauses -= 1;
+                targets.clear();
+                for departure in self.dropped.drain(..) {
+                    rows[departure.target as usize].take_back(departure.seq);
+                    targets.push(departure.target);
+                }
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            self.complain(interface, &error);
+            if full {
+                self.impatient_until = clock::monotonic() + IMPATIENCE;
+                self.dropped.drain(..).for_each(departed);
+            } else {
+                for departure in self.dropped.drain(..) {
                     rows[departure.target as usize].take_back(departure.seq);
                     self.rest.push(departure.target);
-                } else {
-                    departed(departure);
                 }
+                self.close(interface);
             }
-            std::mem::swap(targets, &mut self.rest);
+            break;
         }
         Ok(())
     }
 
-    /// Whether that is more than a queue that is full for the moment: then the interface is closed.
-    fn refused(&mut self, at: usize, error: &TransmitError) -> bool {
-        let Lane { interface, .. } = self.lanes[at];
-        let errno = match error {
-            TransmitError::Interface(error) => error.raw_os_error().unwrap_or(0),
-            _ => 0,
-        };
+    fn complain(&mut self, interface: u32, error: &TransmitError) {
+        let errno = errno(error);
         self.vitals.send_error(errno);
-        let closes = ![libc::ENOBUFS, libc::ENOSPC].contains(&errno);
         if let Some(times) = self
             .complaints
             .count((interface, errno), clock::monotonic())
         {
-            let then = if closes {
-                "its pings go by sockets until it takes them again"
-            } else {
+            let then = if is_full(error) {
                 "these pings count as unsent, not as missed"
+            } else {
+                "its pings go by sockets until it takes them again"
             };
             tracing::warn!(
                 interface,
@@ -135,9 +168,17 @@ impl KernelEngine {
                 "the kernel cannot send by an interface: {error}; {then}"
             );
         }
-        if closes {
-            self.lanes.remove(at);
-        }
-        closes
     }
+}
+
+fn errno(error: &TransmitError) -> i32 {
+    match error {
+        TransmitError::Interface(error) => error.raw_os_error().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Whether that is only a queue that is full for the moment.
+fn is_full(error: &TransmitError) -> bool {
+    [libc::ENOBUFS, libc::ENOSPC].contains(&errno(error))
 }

@@ -306,7 +306,8 @@ fn complain_of_send(errno: i32, error: &io::Error, to: Option<SocketAddr>, times
         libc::EPERM | libc::EACCES => "a firewall on this box rejects pings",
         libc::EAGAIN => "the socket's buffer is full; raise net.core.wmem_max",
         libc::ENOBUFS => {
-            "the interface's queue is full or it has no carrier; look at ip -s link, raise its txqueuelen"
+            "the interface's queue is full or it has no carrier (look at ip -s link, raise its txqueuelen), or the kernel has no \
+             room for so many neighbours (raise net.ipv4.neigh.default.gc_thresh3, or that of ipv6)"
         }
         libc::EMSGSIZE => "the interface's MTU is below 92 bytes",
         libc::EINVAL => "not an address that can be pinged",

@@ -12,8 +12,8 @@ pub enum Detail {
     Groups,
 }
 
-/// Above so many targets a Prometheus of usual size has better things to do than to store that they are up: there are seven
-/// series a target.
+/// Above so many targets a Prometheus of usual size has better things to do than to store that they are up: there are up
+/// to ten series a target.
 const MOST_IN_DETAIL: usize = 100_000;
 
 impl Detail {

@@ -33,7 +33,7 @@ struct PerTarget {
     value: fn(&Reading<'_>) -> Option<Value>,
 }
 
-/// Series of a target that nothing is wrong with; a broken path has two more.
+/// Series of a target that nothing is wrong with, whose host tells its boot and its load; a broken path has two more.
 pub const SERIES_PER_TARGET: usize = PER_TARGET.len() - 2;
 
 /// Series of a group: targets and changes by state, and a histogram with its sum, its count and the bucket of all.
@@ -45,7 +45,7 @@ enum Value {
     Seconds(Duration),
 }
 
-const PER_TARGET: [PerTarget; 9] = [
+const PER_TARGET: [PerTarget; 12] = [
     PerTarget {
         name: "heartprobe_target_up",
         kind: "gauge",
@@ -87,6 +87,24 @@ const PER_TARGET: [PerTarget; 9] = [
         kind: "counter",
         help: "Pings answered within the timeout, but after late_after.",
         value: |reading| Some(Value::Number(reading.late)),
+    },
+    PerTarget {
+        name: "heartprobe_target_boots_total",
+        kind: "counter",
+        help: "How often the host has booted anew.",
+        value: |reading| reading.boots().map(Value::Number),
+    },
+    PerTarget {
+        name: "heartprobe_target_cpu_load_ratio",
+        kind: "gauge",
+        help: "CPU load of the host, as its last pong told it.",
+        value: |reading| reading.health()[0].map(Value::Ratio),
+    },
+    PerTarget {
+        name: "heartprobe_target_memory_used_ratio",
+        kind: "gauge",
+        help: "Memory used of the host, as its last pong told it.",
+        value: |reading| reading.health()[1].map(Value::Ratio),
     },
     PerTarget {
         name: "heartprobe_target_path_loss_ratio",

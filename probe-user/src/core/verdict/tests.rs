@@ -6,6 +6,10 @@ const POLICY: Policy = Policy {
     critical_after: 2,
     dead_after: 3,
     up_after: 1,
+    overload: Overload {
+        cpu: 9000,
+        memory: u16::MAX,
+    },
 };
 
 fn run(outcomes: &[Outcome], policy: Policy) -> Standing {
@@ -61,6 +65,15 @@ fn the_table() {
         (&[Good, Unsent, Unsent, Late], State::Unknown),
         (&[Good, Unsent, Unsent, Late, Late], State::Overloaded),
         (&[Good, Unsent, Unsent, Good], State::Up),
+        (&[Loaded], State::Up),
+        (&[Loaded, Loaded], State::Up),
+        (&[Loaded, Loaded, Loaded], State::Overloaded),
+        (&[Good, Loaded, Good, Loaded], State::Up),
+        (&[Good, Loaded, Late], State::Overloaded),
+        (&[Good, Loaded, Loaded, Good], State::Up),
+        (&[Good, Loaded, Missed, Loaded], State::Overloaded),
+        (&[Missed, Missed, Loaded], State::Up),
+        (&[Missed, Missed, Missed, Loaded], State::Up),
     ];
     for (outcomes, expected) in rows {
         assert_eq!(run(outcomes, POLICY).state, *expected, "{outcomes:?}");
@@ -94,8 +107,23 @@ fn numbers_and_names_are_those_of_the_metric() {
     assert_eq!(State::Dead.name(), "dead");
 }
 
+#[test]
+fn overload_is_what_a_host_tells_above_its_policy() {
+    let overload = Overload {
+        cpu: 9000,
+        memory: 9550,
+    };
+    let health = |cpu: u32, memory: u32| cpu << 16 | memory;
+    assert!(!overload.shows(health(9000, 9550)));
+    assert!(overload.shows(health(9001, 0)));
+    assert!(overload.shows(health(0, 9551)));
+    assert!(!overload.shows(u32::MAX), "not known is no load");
+    assert!(overload.shows(health(0xffff, 10_000)));
+    assert!(!Overload::default().shows(health(10_000, 10_000)));
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![4 => Just(Good), 2 => Just(Late), 4 => Just(Missed), 1 => Just(Unsent)]
+    prop_oneof![4 => Just(Good), 2 => Just(Loaded), 2 => Just(Late), 4 => Just(Missed), 1 => Just(Unsent)]
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -103,6 +131,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         critical_after,
         dead_after: u32::from(critical_after) + more,
         up_after,
+        ..POLICY
     })
 }
 
@@ -110,7 +139,7 @@ proptest! {
     #[test]
     fn one_missed_or_late_or_unsent_ping_changes_nothing(
         history in proptest::collection::vec(outcome(), 0..60), policy in policy(),
-        single in prop_oneof![Just(Late), Just(Missed), Just(Unsent)],
+        single in prop_oneof![Just(Loaded), Just(Late), Just(Missed), Just(Unsent)],
     ) {
         // After good pongs that settled it, whatever went before.
         let settled = from(run(&history, policy), &vec![Good; policy.up_after.into()], policy);
@@ -132,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn only_good_pongs_raise_the_dead(
+    fn only_pongs_in_time_raise_the_dead(
         outcomes in proptest::collection::vec(prop_oneof![Just(Late), Just(Missed)], 0..60), policy in policy(),
     ) {
         let dead = run(&vec![Missed; policy.dead_after as usize], policy);

@@ -1,0 +1,115 @@
+//! Verdicts: each ping, at its timeout, by one look at its row.
+
+use probe_common::row::{Answer, Row};
+
+use super::{GRACE, Prober, fetch, seconds};
+use crate::{
+    changes::Change,
+    clock,
+    core::verdict::{Outcome, State},
+    engine::BATCH,
+    flights::Flight,
+};
+
+impl Prober {
+    /// Judges every ping whose timeout ended before `heard`, until when all pongs have been read: where more pongs wait than
+    /// one turn reads, verdicts wait with them.
+    pub(super) fn evaluate(&mut self, heard: u64) {
+        let heard = heard.saturating_sub(GRACE);
+        if self.flights.next_end().is_none_or(|end| end > heard) {
+            return;
+        }
+        let now = clock::monotonic();
+        let live = self.live.clone();
+        let rows = live.table.rows();
+        let mut ended = Vec::with_capacity(BATCH);
+        loop {
+            ended.extend(std::iter::from_fn(|| self.flights.pop_ended(heard)).take(BATCH));
+            if ended.is_empty() {
+                break;
+            }
+            fetch(&live, ended.iter().map(|flight| flight.target));
+            for flight in ended.drain(..) {
+                self.end(flight, &rows[flight.target as usize], now);
+            }
+        }
+        self.vitals
+            .evaluation
+            .observe(seconds(clock::monotonic() - now));
+    }
+
+    /// Judges a ping whose timeout has ended.
+    fn end(&mut self, flight: Flight, row: &Row, now: u64) {
+        // The number may have been given to another target meanwhile, whose ping this is not.
+        if !row.is_open(flight.seq) {
+            return;
+        }
+        let interface = || {
+            self.interfaces
+                .get(row.hop() as usize)
+                .copied()
+                .unwrap_or(0)
+        };
+        let outcome = match row.answer(flight.seq) {
+            Answer::Good if self.is_overloaded(row) => Outcome::Loaded,
+            Answer::Good => Outcome::Good,
+            Answer::Late => Outcome::Late,
+            Answer::None if self.outages.hid(interface(), flight.at, now) => Outcome::Unsent,
+            Answer::None => Outcome::Missed,
+        };
+        let path = self.settings.ports.path(flight.seq);
+        match outcome {
+            Outcome::Missed => self.live.paths.note(flight.target, path, true),
+            Outcome::Good | Outcome::Loaded | Outcome::Late => {
+                self.live.paths.note(flight.target, path, false);
+                self.live.standings.see_boot(flight.target, row.boot());
+            }
+            Outcome::Unsent => {}
+        }
+        self.judge(flight.target, row.class(), outcome, now);
+    }
+
+    /// Whether the host's newest pong told of more load than its policy allows.
+    fn is_overloaded(&self, row: &Row) -> bool {
+        let class = &self.fleet.classes[usize::from(row.class())];
+        class.policy.overload.shows(row.health())
+    }
+
+    /// A target's class is known from its row too, which is at hand, and from no other fleet than this one or those before,
+    /// whose classes it has.
+    pub(super) fn judge(&mut self, number: u32, class: u16, outcome: Outcome, now: u64) {
+        let class = &self.fleet.classes[usize::from(class)];
+        let standings = &self.live.standings;
+        match outcome {
+            Outcome::Late => standings.count_late(number),
+            Outcome::Missed => self.vitals.missed.inc(),
+            Outcome::Good | Outcome::Loaded | Outcome::Unsent => {}
+        }
+        let before = standings.get(number);
+        let after = before.after(outcome, class.policy);
+        if after == before {
+            return;
+        }
+        standings.set(number, after);
+        let paths = u32::from(self.settings.ports.paths).max(1);
+        if after.missed > before.missed && after.missed.is_multiple_of(paths) {
+            // Every path was tried: a firewall on the way may hold on to stale sessions.
+            self.live.table.rows()[number as usize].next_round();
+        }
+        if after.state != before.state {
+            self.vitals.count_change(class.group, after.state);
+            let (from, to, missed) = (before.state, after.state, after.missed);
+            // That a new target is up is what everyone expects: it is counted, not told.
+            if (from, to) != (State::Pending, State::Up) {
+                let change = Change {
+                    target: number,
+                    from,
+                    to,
+                    missed,
+                    at: now,
+                };
+                self.live.changes.push(change);
+            }
+        }
+    }
+}

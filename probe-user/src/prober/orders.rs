@@ -1,0 +1,141 @@
+//! What the daemon tells the prober, and what comes of it.
+
+use std::sync::{Arc, mpsc};
+
+use probe_common::{address::Address, siphash::Key};
+
+use super::Prober;
+use crate::{
+    engine::PumpError,
+    fleet::{Class, Fleet, Step},
+    kernel::TransmitError,
+    network::Link,
+    udp::Waker,
+};
+
+/// What the daemon tells the prober.
+#[derive(Debug)]
+pub enum Order {
+    /// Probe this fleet from now on: these steps lead to it from the one before.
+    Fleet(Arc<Fleet>, Vec<Step>),
+    /// Sign with the first key, accept both.
+    Keys([Key; 2]),
+    /// These are the links that targets are reached through now, and the index of the one that each number in a row's
+    /// [`hop`](Row::hop) stands for.
+    Links(Vec<Link>, Arc<[u32]>),
+    /// Pings of the sockets bear this type of service or traffic class.
+    TrafficClass(u8),
+    /// Have the kernel send by this interface, which has this Ethernet address, if it can; the answer tells why not.
+    Open {
+        /// Its index.
+        interface: u32,
+        /// Its address.
+        mac: [u8; 6],
+        /// Gets the answer.
+        answer: mpsc::SyncSender<Result<(), TransmitError>>,
+    },
+    /// End.
+    Stop,
+}
+
+/// The daemon's hold on the running prober.
+#[derive(Debug)]
+pub struct Handle {
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) waker: Waker,
+}
+
+impl Handle {
+    /// Gives an order; it is carried out in the loop's next turn. Nothing happens if the prober has ended.
+    pub fn order(&self, order: Order) {
+        if self.orders.send(order).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Prober {
+    pub(super) fn obey(&mut self, order: Order, now: u64) -> Result<(), PumpError> {
+        match order {
+            Order::Fleet(fleet, steps) => self.change_fleet(fleet, steps),
+            Order::Keys(keys) => self.settings.keys = keys,
+            Order::Links(links, interfaces) => {
+                self.interfaces = interfaces;
+                self.change_links(links, now);
+            }
+            Order::TrafficClass(traffic_class) => self.sockets.set_traffic_class(traffic_class),
+            Order::Open {
+                interface,
+                mac,
+                answer,
+            } => {
+                let kernel = self.kernel.as_mut();
+                let opened = kernel.map_or(Ok(Ok(())), |kernel| kernel.open(interface, mac))?;
+                // Whoever asked may have given up.
+                let _ = answer.send(opened);
+            }
+            Order::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn change_links(&mut self, links: Vec<Link>, now: u64) {
+        let is_old = |old: &&Link| links.iter().all(|new| new.index != old.index);
+        for gone in self.links.iter().filter(is_old) {
+            // Pings that left by it and are out yet cannot be answered; later ones do not leave by it.
+            self.outages.set_link(gone.index, false, now);
+            self.outages.set_link(gone.index, true, now);
+        }
+        for link in &links {
+            self.outages.set_link(link.index, link.works, now);
+        }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.keep(&links);
+        }
+        self.links = links;
+    }
+
+    /// Begins to go from one fleet to the next. The classes of the one before are still there under their numbers, so until its
+    /// step is taken a target is pinged as it was.
+    fn change_fleet(&mut self, fleet: Arc<Fleet>, steps: Vec<Step>) {
+        self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
+        self.vitals.set_groups(&fleet.groups);
+        self.steps.extend(steps);
+        let old = std::mem::replace(&mut self.fleet, fleet.clone());
+        let shown = self.live.fleet.swap(fleet);
+        // To free a million targets takes longer than a ping may be late.
+        std::thread::spawn(move || drop((old, shown)));
+    }
+
+    /// Brings one target's row, verdict and phase to the new fleet; all others keep theirs.
+    pub(super) fn take(&mut self, step: Step, now: u64) {
+        let (Step::Add(number) | Step::Change(number) | Step::Remove(number)) = step;
+        let row = &self.live.table.rows()[number as usize];
+        if matches!(step, Step::Remove(_)) {
+            self.schedule.remove(number);
+            self.live.standings.clear(number);
+            self.live.paths.clear(number);
+            row.clear();
+        }
+        // If a later fleet has it no more, the step that removes it follows.
+        let Some(Some(target)) = self.fleet.targets.get(number as usize) else {
+            return;
+        };
+        let (address, port) = target
+            .address
+            .map_or((Address::default(), 0), |at| (at.ip().into(), at.port()));
+        match step {
+            Step::Add(_) => row.assign(address, port, target.class),
+            Step::Change(_) => {
+                row.set_class(target.class);
+                if row.address() != (address, port) {
+                    row.set_address(address, port);
+                }
+            }
+            // Its number has been given anew: that is a step of its own.
+            Step::Remove(_) => return,
+        }
+        let interval = self.fleet.class_of(target).interval.as_nanos() as u64;
+        self.schedule.set(number, interval, now);
+    }
+}
