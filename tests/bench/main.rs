@@ -8,6 +8,7 @@ mod fleet;
 mod histogram;
 mod janitor;
 mod line;
+mod outage;
 mod peers;
 mod plot;
 mod rate;
@@ -29,8 +30,7 @@ struct Plan {
     plot: Option<PathBuf>,
 }
 
-const USAGE: &str =
-    "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|rtt|scrape] [--plot FILE.svg]";
+const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -80,7 +80,7 @@ fn progress(what: &str, targets: u32) {
     eprintln!("measuring {what}: {targets} targets");
 }
 
-const PARTS: [&str; 4] = ["rate", "peers", "rtt", "scrape"];
+const PARTS: [&str; 5] = ["rate", "peers", "outage", "rtt", "scrape"];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_arguments(std::env::args().skip(1)) {
@@ -114,6 +114,9 @@ fn main() -> ExitCode {
     {
         eprintln!("error: {}: {error}", path.display());
         return ExitCode::FAILURE;
+    }
+    if plan.has("outage") {
+        outage::run(&plan);
     }
     if plan.has("rtt") {
         rtt::run(&plan);

@@ -39,13 +39,11 @@ impl Exporter {
         let process = Process::start(&fleet.net.monitor, &mut command);
         let exporter = Self { process, at };
         let serves = || http::get(&fleet.net.monitor, at, "/metrics").ok();
-        match poll(START, serves) {
-            Some(_) => Ok(exporter),
-            None => {
-                let said = exporter.process.stderr();
-                Err(format!("it does not serve: {}", super::last_line(&said)))
-            }
+        if poll(START, serves).is_none() {
+            let said = super::last_line(&exporter.process.stderr());
+            return Err(format!("it does not serve: {said}"));
         }
+        Ok(exporter)
     }
 
     /// Watches it for `window`; `counts` tells what was sent and what was answered so far.
