@@ -30,7 +30,7 @@ struct Plan {
     plot: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape] [--plot FILE.svg]";
+const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|kernel] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
