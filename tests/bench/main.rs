@@ -43,7 +43,7 @@ impl Plan {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--quick" => {
-                    plan.window = Duration::from_secs(4);
+                    plan.window = Duration::from_secs(3);
                     plan.sizes.retain(|&size| size <= 100_000);
                 }
                 "--targets" => {

@@ -36,8 +36,8 @@ pub fn run(plan: &Plan) {
     let said = String::from_utf8_lossy(&output.stdout);
     let Some((_, report)) = said.split_once("\n\n") else {
         let errors = String::from_utf8_lossy(&output.stderr);
-        let last = errors.lines().rfind(|line| !line.trim().is_empty());
-        return println!("Outage: not measured: {}\n", last.unwrap_or("no report"));
+        let error = errors.lines().find(|line| line.starts_with("error"));
+        return println!("Outage: not measured: {}\n", error.unwrap_or("no report"));
     };
     let report: Vec<_> = report.lines().map(|line| format!("    {line}")).collect();
     let report = report.join("\n");

@@ -72,13 +72,14 @@ impl Scan {
         let (busy, seconds) = (machine.busy(), machine.elapsed());
         thread::sleep(Duration::from_secs(COOLDOWN.into()));
         // masscan waits on for frames that never come, and asks to be interrupted twice.
-        for _ in 0..3 {
-            if poll(PATIENCE / 5, || process.ended()).is_some() {
-                break;
+        let mut ended = poll(PATIENCE / 5, || process.ended());
+        for _ in 0..2 {
+            if ended.is_none() {
+                process.signal(Signal::INT);
+                ended = poll(PATIENCE, || process.ended());
             }
-            process.signal(Signal::INT);
         }
-        if process.ended().is_none() {
+        if ended.is_none() {
             return Err("it does not end".into());
         }
         let pings = (sent(monitor) - before).min(wanted) as f64;
