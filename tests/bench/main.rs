@@ -9,6 +9,7 @@ mod histogram;
 mod janitor;
 mod line;
 mod million;
+mod outage;
 mod peers;
 mod plot;
 mod rate;
@@ -30,7 +31,7 @@ struct Plan {
     plot: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|rtt|scrape|million] [--plot FILE.svg]";
+const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|million|kernel] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -43,7 +44,7 @@ impl Plan {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--quick" => {
-                    plan.window = Duration::from_secs(4);
+                    plan.window = Duration::from_secs(3);
                     plan.sizes.retain(|&size| size <= 100_000);
                 }
                 "--targets" => {
@@ -80,7 +81,7 @@ fn progress(what: &str, targets: u32) {
     eprintln!("measuring {what}: {targets} targets");
 }
 
-const PARTS: [&str; 5] = ["rate", "peers", "rtt", "scrape", "million"];
+const PARTS: [&str; 6] = ["rate", "peers", "outage", "rtt", "scrape", "million"];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_arguments(std::env::args().skip(1)) {
@@ -114,6 +115,9 @@ fn main() -> ExitCode {
     {
         eprintln!("error: {}: {error}", path.display());
         return ExitCode::FAILURE;
+    }
+    if plan.has("outage") {
+        outage::run(&plan);
     }
     if plan.has("rtt") {
         rtt::run(&plan);

@@ -97,6 +97,15 @@ pub fn run(plan: &Plan, baseline: Baseline) -> Vec<Line> {
     lines
 }
 
+/// What a program said last, for a reason.
+fn last_line(said: &str) -> String {
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    last.unwrap_or("it says nothing")
+        .chars()
+        .take(200)
+        .collect()
+}
+
 /// The first word with which it tells its version.
 fn version(program: &str) -> String {
     let Ok(output) = Command::new(program).arg("--version").output() else {

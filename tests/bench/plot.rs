@@ -63,10 +63,7 @@ fn chart(
     let text = |size| (FONT, size).into_font().color(&INK);
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
-        .caption(
-            "Processor time of the whole machine, by hosts pinged a second",
-            text(17),
-        )
+        .caption("Processor time, by hosts that answer a second", text(17))
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(
@@ -95,7 +92,7 @@ fn chart(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
         .label_font(text(13))
         .draw()?;
     area.present()?;

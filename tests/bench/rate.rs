@@ -70,7 +70,7 @@ pub fn run(plan: &Plan, baseline: Baseline) -> Vec<Line> {
     println!(
         "No host changes in a run, so any change of a verdict is false. Lag is that of each turn's oldest ping.\n"
     );
-    println!("{}\n", Aims::of(&all, baseline));
+    println!("{}", Aims::of(&all, baseline));
     lines
 }
 

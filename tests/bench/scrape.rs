@@ -86,7 +86,7 @@ pub fn run(plan: &Plan) {
     println!("Memory: {targets} targets\n\n{memory}\n");
     println!(
         "Own: resident heap and stacks. The table is one of the kernel's maps, and has room for a quarter more targets; where sockets\n\
-         engine it is in the daemon's own memory. Aim: under 400 bytes a target.\n"
+         receive it is in the daemon's own memory. Aim: under 400 bytes a target.\n"
     );
 }
 

@@ -30,9 +30,10 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
-    /// Measures what heartprobe costs, beside fping, and prints tables (needs root; some five minutes)
+    /// Measures what heartprobe costs, beside its peers, and prints tables (needs root; some 15 minutes)
     Bench {
-        /// --quick: short windows; --targets N[,N...]: how many; --only rate|rtt|scrape: one part
+        /// --quick: short windows, no million; --targets N[,N...]: how many; --only
+        /// rate|peers|outage|rtt|scrape|million|kernel: one part; --plot FILE.svg: draw the rates
         #[arg(
             trailing_var_arg = true,
             allow_hyphen_values = true,

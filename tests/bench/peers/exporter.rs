@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Until its web server answers.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 
 /// A running exporter.
 pub struct Exporter {
@@ -39,10 +39,11 @@ impl Exporter {
         let process = Process::start(&fleet.net.monitor, &mut command);
         let exporter = Self { process, at };
         let serves = || http::get(&fleet.net.monitor, at, "/metrics").ok();
-        match poll(START, serves) {
-            Some(_) => Ok(exporter),
-            None => Err(format!("it does not serve: {}", exporter.process.stderr())),
+        if poll(START, serves).is_none() {
+            let said = super::last_line(&exporter.process.stderr());
+            return Err(format!("it does not serve: {said}"));
         }
+        Ok(exporter)
     }
 
     /// Watches it for `window`; `counts` tells what was sent and what was answered so far.

@@ -41,7 +41,7 @@ pub fn measure(fleet: &Fleet, targets: u32, window: Duration) -> Result<Line, St
             (sent + s, received + r)
         });
     if sent == 0.0 {
-        return Err(process.stderr().lines().take(3).collect());
+        return Err(super::last_line(&process.stderr()));
     }
     Ok(Line {
         name: "fping",

@@ -70,17 +70,21 @@ impl Scan {
             (process.ended().is_some() || is_sent()).then_some(())
         });
         let (busy, seconds) = (machine.busy(), machine.elapsed());
-        // masscan waits on for frames that never come.
         thread::sleep(Duration::from_secs(COOLDOWN.into()));
-        if poll(PATIENCE / 5, || process.ended()).is_none() {
-            process.signal(Signal::INT);
+        // masscan waits on for frames that never come, and asks to be interrupted twice.
+        let mut ended = poll(PATIENCE / 5, || process.ended());
+        for _ in 0..2 {
+            if ended.is_none() {
+                process.signal(Signal::INT);
+                ended = poll(PATIENCE, || process.ended());
+            }
         }
-        if poll(PATIENCE, || process.ended()).is_none() {
-            return Err(format!("it does not end: {}", process.stderr()));
+        if ended.is_none() {
+            return Err("it does not end".into());
         }
         let pings = (sent(monitor) - before).min(wanted) as f64;
         if pings == 0.0 {
-            return Err(format!("it sent nothing: {}", process.stderr()));
+            return Err(super::last_line(&process.stderr()));
         }
         Ok(Line {
             name,

@@ -14,8 +14,11 @@ use std::{
 use probe_common::maps::Fate;
 use rustix::time::{ClockId, clock_gettime};
 
-use self::bare::Bare;
-use super::{tests::Pair, *};
+use self::bare::{Bare, Wire};
+use super::{
+    tests::{CPU, Pair},
+    *,
+};
 use crate::tally::Source as _;
 
 /// How often each is measured: other work on the machine can only make it slower, so the best counts.
@@ -73,10 +76,9 @@ impl Rate {
     }
 }
 
-/// Ours, over all `due`.
-fn ours(pair: &mut Pair, due: &[u32]) -> Rate {
+/// Ours, over all `due`, as many as `back` tells to have come to the end of their way.
+fn ours(pair: &mut Pair, due: &[u32], back: impl Fn() -> u64) -> Rate {
     let mut rest = Vec::new();
-    let counters = pair.monitor.kernel.counters();
     let Pair {
         transmitter,
         interface,
@@ -97,8 +99,14 @@ fn ours(pair: &mut Pair, due: &[u32]) -> Rate {
             assert!(rest.is_empty(), "{result:?}");
             (left, dropped)
         },
-        || counters.received().fates[Fate::Ok as usize],
+        back,
     )
+}
+
+/// Ours, there and back.
+fn round_trips(pair: &mut Pair, due: &[u32]) -> Rate {
+    let counters = pair.monitor.kernel.counters();
+    ours(pair, due, || counters.received().fates[Fate::Ok as usize])
 }
 
 #[test]
@@ -122,11 +130,13 @@ fn compare(targets: u32, frames: u32) {
         let due: Vec<u32> = (0..targets).collect();
         pair.assign_fleet(targets);
         pair.transmitter.frames = frames;
-        let bare = Bare::new();
+        bind(CPU).unwrap();
+        let wire = Wire::reflected("bare");
+        let bare = Bare::by(&wire);
         let mut best = [Rate::default(); 2];
         for _ in 0..ROUNDS {
-            best[0] = best[0].better(ours(&mut pair, &due));
-            best[1] = best[1].better(Rate::measure(|| bare.send(frames), || bare.back()));
+            best[0] = best[0].better(round_trips(&mut pair, &due));
+            best[1] = best[1].better(Rate::measure(|| bare.send(frames), || wire.arrived()));
         }
         let rows = pair.monitor.table.rows();
         let mut rtts: Vec<u32> = rows.iter().map(|row| row.pong().1).collect();
@@ -144,6 +154,72 @@ fn compare(targets: u32, frames: u32) {
             ours.round_trips / bare.round_trips,
             ours.lost * 100.0,
             ours.dropped * 100.0,
+        );
+    }
+}
+
+/// What each part of a round trip takes, by what it takes with the part and without. `cargo xtask bench` runs it.
+#[test]
+#[ignore = "a measurement"]
+fn where_the_nanoseconds_go() {
+    const TARGETS: u32 = 100_000;
+    const AIM: f64 = 0.65;
+    let (tell, told) = mpsc::channel();
+    Pair::with(TARGETS, None, move |mut pair| {
+        let due: Vec<u32> = (0..TARGETS).collect();
+        bind(CPU).unwrap();
+        let away = Wire::new("away", None);
+        let back = Wire::reflected("back");
+        let answered = Wire::new("answer", Some(pair.host.program.as_fd()));
+        let [bare_away, bare_back] = [&away, &back].map(Bare::by);
+        let own = pair.interface;
+        let mut best = [Rate::default(); 6];
+        for _ in 0..ROUNDS {
+            let mut rates = vec![
+                Rate::measure(|| bare_away.send(FRAMES), || away.arrived()),
+                Rate::measure(|| bare_back.send(FRAMES), || back.arrived()),
+            ];
+            for wire in [&away, &back, &answered] {
+                pair.interface = wire.near;
+                pair.assign_fleet(TARGETS);
+                rates.push(ours(&mut pair, &due, || wire.arrived()));
+            }
+            pair.interface = own;
+            pair.assign_fleet(TARGETS);
+            rates.push(round_trips(&mut pair, &due));
+            best = std::array::from_fn(|place| best[place].better(rates[place]));
+        }
+        tell.send(best.map(|rate| 1e9 / rate.round_trips)).unwrap();
+    });
+    // Without the privilege there is nothing to tell.
+    for [bare_away, bare, away, back, answered, whole] in told {
+        let row = |part, ns: f64| eprintln!("| {part:<70} | {ns:>4.0} |");
+        eprintln!("Where the nanoseconds go: one signed round trip in the kernel, on one core\n");
+        eprintln!("| {:<70} |   ns |\n|{:-<72}|-----:|", "part", "");
+        row(
+            "a bare frame, made by the kernel and sent to the other end",
+            bare_away,
+        );
+        row("its way back: bare, there and back", bare - bare_away);
+        row(
+            "the ping: row, headers, checksums, time, one tag; noted as sent",
+            away - bare_away,
+        );
+        row(
+            "the pong, at the host: parsed, one tag checked, one made",
+            answered - back,
+        );
+        row(
+            "its receipt: parsed, one tag checked, row, round-trip time, counts",
+            whole - answered,
+        );
+        row("all", whole);
+        let ratio = bare / whole;
+        eprintln!(
+            "\nBare {:.2} million round trips a second of CPU time, ours {:.2} million: ratio {ratio:.2}. Aim: {AIM}, {}.\n",
+            1e3 / bare,
+            1e3 / whole,
+            if ratio >= AIM { "met" } else { "not met" },
         );
     }
 }

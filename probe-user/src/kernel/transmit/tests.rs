@@ -225,7 +225,7 @@ pub(super) struct Pair {
     pub(super) monitor: Monitor,
     pub(super) transmitter: Transmitter,
     pub(super) interface: u32,
-    host: ReflectKernel,
+    pub(super) host: ReflectKernel,
     namespace: Namespace,
 }
 

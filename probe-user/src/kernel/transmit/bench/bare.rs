@@ -1,7 +1,7 @@
 //! The shortest that live frames allow: a program that sends them on as they are, one that lets the Ethernet addresses change
 //! places and sends them back, one that counts them. Written by hand, in BPF's own instructions (RFC 9669).
 
-use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, RawFd};
 
 use memmap2::MmapRaw;
 
@@ -11,43 +11,63 @@ use crate::kernel::{
     syscall::bpf,
 };
 
-/// Both ends of a veth pair in one namespace, each with its program.
-pub struct Bare {
-    send: OwnedFd,
+/// Both ends of a veth pair in one namespace: frames that leave by the near one are counted at the last end that they reach.
+pub struct Wire {
+    pub near: u32,
     counter: MmapRaw,
     _links: Vec<Link>,
+}
+
+/// Sends frames that nobody has made, by a wire.
+pub struct Bare {
+    send: OwnedFd,
+    _link: Link,
 }
 
 /// Frames that a call sends, as many as one of ours.
 const FRAMES: u32 = ROOM as u32;
 
-impl Bare {
-    /// In the network namespace of the calling thread, whose CPU is [`CPU`] from now on.
-    pub fn new() -> Self {
-        bind(CPU).unwrap();
-        // Two more ends hold the sender: the kernel must know it for a program that is attached.
-        for (one, other) in [("bare0", "bare1"), ("held0", "held1")] {
-            ip(&format!("link add {one} type veth peer name {other}"));
-            ip(&format!("link set {one} addrgenmode none up"));
-            ip(&format!("link set {other} addrgenmode none up"));
-        }
+impl Wire {
+    /// In the network namespace of the calling thread. What comes to the far end is counted there, or sent back by this program
+    /// and counted at the near end.
+    pub fn new(name: &str, back: Option<BorrowedFd<'_>>) -> Self {
+        let [near, far] = pair(name);
         let map = array();
-        let send = load(&sender(index_of("bare0").unwrap()));
-        let back = load(&REFLECTOR);
         let count = load(&counter(map.as_raw_fd()));
-        let links = [("bare1", &back), ("bare0", &count), ("held0", &send)];
-        let links = links.map(|(name, program)| {
-            let index = index_of(name).unwrap();
-            link::xdp(program.as_fd(), name, index, Want::Native)
-                .unwrap()
-                .1
-        });
-        wait_for("bare0", || is_up("bare0"));
+        let links = match back {
+            None => vec![attach(&far, count.as_fd())],
+            Some(back) => vec![attach(&far, back), attach(&near, count.as_fd())],
+        };
+        wait_for(&near, || is_up(&near));
         Self {
+            near: index_of(&near).unwrap(),
             counter: MmapOptions::new().len(8).map_raw(&map).unwrap(),
-            send,
-            _links: links.into(),
+            _links: links,
         }
+    }
+
+    /// One whose far end lets the Ethernet addresses change places.
+    pub fn reflected(name: &str) -> Self {
+        Self::new(name, Some(load(&REFLECTOR).as_fd()))
+    }
+
+    /// How many frames have come to the end of their way.
+    #[expect(clippy::cast_ptr_alignment, reason = "a mapping is aligned to a page")]
+    pub fn arrived(&self) -> u64 {
+        let counter = self.counter.as_ptr().cast::<u64>();
+        // SAFETY: the mapping begins with the counter; the kernel writes it in one piece.
+        unsafe { counter.read_volatile() }
+    }
+}
+
+impl Bare {
+    /// Sends by this wire.
+    pub fn by(wire: &Wire) -> Self {
+        let send = load(&sender(wire.near));
+        // Two more ends hold the sender: the kernel must know it for a program that is attached.
+        let [held, _] = pair(&format!("held{}-", wire.near));
+        let link = attach(&held, send.as_fd());
+        Self { send, _link: link }
     }
 
     /// Sends frames; all are taken to have left.
@@ -59,14 +79,22 @@ impl Bare {
         run_live(self.send.as_fd(), &frame, frames, batch).unwrap();
         (frames.into(), 0)
     }
+}
 
-    /// How many have come back.
-    #[expect(clippy::cast_ptr_alignment, reason = "a mapping is aligned to a page")]
-    pub fn back(&self) -> u64 {
-        let counter = self.counter.as_ptr().cast::<u64>();
-        // SAFETY: the mapping begins with the counter; the kernel writes it in one piece.
-        unsafe { counter.read_volatile() }
+/// A veth pair, both ends up.
+fn pair(name: &str) -> [String; 2] {
+    let ends = [0, 1].map(|end| format!("{name}{end}"));
+    let [one, other] = &ends;
+    ip(&format!("link add {one} type veth peer name {other}"));
+    for end in &ends {
+        ip(&format!("link set {end} addrgenmode none up"));
     }
+    ends
+}
+
+fn attach(name: &str, program: BorrowedFd<'_>) -> Link {
+    let index = index_of(name).unwrap();
+    link::xdp(program, name, index, Want::Native).unwrap().1
 }
 
 /// One instruction: operation, destination, source, offset, immediate.
