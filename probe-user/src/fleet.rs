@@ -5,6 +5,7 @@ mod difference;
 mod renumber;
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -103,19 +104,35 @@ impl Target {
             .unwrap_or(REFLECTOR_PORT)
     }
 
-    /// Calls `write` with the value of the `target` label.
-    pub fn with_label<R>(&self, write: impl FnOnce(std::fmt::Arguments<'_>) -> R) -> R {
+    /// The value of the `target` label.
+    pub fn label(&self) -> Label<'_> {
         match (&self.name, self.address) {
-            (Some(name), _) => write(format_args!("{name}")),
-            (None, Some(at)) if at.port() == REFLECTOR_PORT => write(format_args!("{}", at.ip())),
-            (None, Some(at)) => write(format_args!("{at}")),
-            (None, None) => write(format_args!("")),
+            (Some(name), _) => Label::Written(name),
+            (None, Some(at)) if at.port() == REFLECTOR_PORT => Label::Ip(at.ip()),
+            (None, Some(at)) => Label::Socket(at),
+            (None, None) => Label::Written(""),
         }
     }
+}
 
-    /// The value of the `target` label.
-    pub fn label(&self) -> String {
-        self.with_label(|label| label.to_string())
+/// What a target is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label<'a> {
+    /// As configured.
+    Written(&'a str),
+    /// Its address, where its port is the usual one.
+    Ip(IpAddr),
+    /// Its address and port.
+    Socket(SocketAddr),
+}
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(name) => name.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Socket(at) => at.fmt(f),
+        }
     }
 }
 

@@ -31,7 +31,10 @@ fn says(text: &str) -> String {
 /// The labels of all targets.
 fn labels(config: Config) -> Vec<String> {
     let fleet = config.fleet(|_| None);
-    fleet.iter().map(|(_, target)| target.label()).collect()
+    fleet
+        .iter()
+        .map(|(_, target)| target.label().to_string())
+        .collect()
 }
 
 const DESIGN: &str = r#"

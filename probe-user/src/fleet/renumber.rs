@@ -158,7 +158,7 @@ mod tests {
             .map(|(number, target)| {
                 let group = fleet.group_of(target).name.to_string();
                 (
-                    (group, target.label()),
+                    (group, target.label().to_string()),
                     (number, fleet.class_of(target).interval.as_secs()),
                 )
             })

@@ -168,7 +168,7 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
             };
             let group = reading.class.group as usize;
             text.push(&before[group]);
-            reading.target.with_label(|label| text.value(label));
+            text.target(reading.target.label());
             text.push(&after[group]);
             match value {
                 Value::Number(number) => text.number(number),

@@ -1,9 +1,11 @@
 //! Lines of the text format, gathered into chunks.
 
 use std::{
-    fmt::{self, Write as _},
     io::{self, Write},
+    net::{IpAddr, Ipv4Addr},
 };
+
+use crate::fleet::Label;
 
 /// How much text goes out at once.
 const CHUNK: usize = 64 << 10;
@@ -71,10 +73,28 @@ impl<'a, W: Write> Text<'a, W> {
             .extend_from_slice(digits.format(number).as_bytes());
     }
 
-    /// A label's value, escaped.
-    pub fn value(&mut self, value: fmt::Arguments<'_>) {
-        // Only a `Display` that fails by itself can fail here; it then has said all that it has to say.
-        let _ = Escaped(&mut self.buffer).write_fmt(value);
+    /// The value of a `target` label, escaped.
+    #[inline]
+    pub fn target(&mut self, label: Label<'_>) {
+        match label {
+            Label::Written(name) => escape(&mut self.buffer, name),
+            Label::Ip(IpAddr::V4(ip)) => self.ipv4(ip),
+            // Only a writer that fails can fail here, and this one does not. Nothing of an address is escaped.
+            Label::Ip(_) | Label::Socket(_) => {
+                let _ = write!(self.buffer, "{label}");
+            }
+        }
+    }
+
+    /// What `Display` would write, several times as fast: in a large fleet's scrape most would else be this.
+    #[inline]
+    fn ipv4(&mut self, ip: Ipv4Addr) {
+        for (i, octet) in ip.octets().into_iter().enumerate() {
+            if i > 0 {
+                self.buffer.push(b'.');
+            }
+            self.number(octet);
+        }
     }
 
     /// A share of 1 as the value.
@@ -143,12 +163,5 @@ fn escape(line: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// Writes into a line, escaped.
-struct Escaped<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        escape(self.0, part);
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;
