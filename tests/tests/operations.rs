@@ -1,6 +1,7 @@
 //! The daemon in an operator's hands: started wrong, stopped, killed, started twice.
 
 use std::{
+    collections::HashMap,
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
@@ -190,4 +191,25 @@ fn an_unkeyed_fleet_is_told_of_at_start() {
         "{}",
         daemon.log()
     );
+}
+
+#[test]
+fn all_else_gives_way_to_pings() {
+    require_root!();
+    let net = Net::new();
+    let daemon = Daemon::run(&net.monitor, &fleet(&[HOST]));
+    let mut niceness = HashMap::new();
+    for task in fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap() {
+        let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+        // proc_pid_stat(5): the name in parentheses, then the state; the 17th field from there is the nice value.
+        let Some((name, fields)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let name = name.split_once('(').unwrap().1.to_owned();
+        let nice: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
+        niceness.insert(name, nice);
+    }
+    let of = |name: &str| niceness.get(name).copied();
+    let (pings, scrapes) = (of("prober").unwrap(), of("tokio-rt-worker").unwrap());
+    assert!(scrapes > pings, "{niceness:?}");
 }

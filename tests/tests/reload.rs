@@ -167,3 +167,33 @@ fn a_reload_of_a_large_fleet_touches_only_what_changes() {
     assert_eq!(deaths, CROWD + 1, "only the new one died");
     assert_eq!(scrape.sum("heartprobe_pings_unsent_total", &[]), 0);
 }
+
+#[test]
+fn a_reload_changes_which_targets_have_series_of_their_own() {
+    require_root!();
+    let net = Net::new();
+    let _host = Host::start(&net.fleet, HOST);
+    let dead = "198.18.64.1";
+    let config = |metrics: &str| format!("{metrics}\n{}", fleet(&[HOST, dead]));
+    let daemon = Daemon::run(&net.monitor, &config(""));
+    daemon.until_state(HOST, State::Up);
+    let before = daemon.until_state(dead, State::Dead);
+    for (detail, up, down) in [
+        ("groups", None, None),
+        ("exceptions", None, Some(State::Dead)),
+        ("all", Some(State::Up), Some(State::Dead)),
+    ] {
+        daemon.reload(&config(&format!("metrics: {{detail: {detail}}}")));
+        let scrape = daemon.until(detail, after(0), |scrape| {
+            (scrape.state(HOST), scrape.state(dead)) == (up, down)
+        });
+        for state in ["up", "dead"] {
+            let labels = [("group", "test"), ("state", state)];
+            assert_eq!(scrape.count("heartprobe_targets", &labels), Some(1));
+        }
+        // All of its series, or none.
+        assert_eq!(scrape.pings(dead).is_some(), down.is_some());
+        assert_eq!(scrape.changes(), before.changes());
+    }
+    assert!(daemon.scrape().pongs(HOST) >= before.pongs(HOST));
+}

@@ -7,8 +7,8 @@ use std::{
 
 use crate::fleet::Label;
 
-/// How much text goes out at once.
-const CHUNK: usize = 64 << 10;
+/// How much text goes out at once: each time wakes whoever sends it on.
+const CHUNK: usize = 256 << 10;
 
 /// Text on its way to `out`.
 pub struct Text<'a, W> {
