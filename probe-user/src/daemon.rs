@@ -268,9 +268,7 @@ impl Daemon {
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
-        let path = self.path.clone();
-        // A million lines take a second, on one of the threads that give way to pings.
-        let config = tokio::task::spawn_blocking(move || config::load(&path)).await??;
+        let config = config::load(&self.path)?;
         let mut names = self.names.take().map_or_else(Names::new, Ok)?;
         let found = look_up_all(&config, &self.path, &mut names).await;
         if found.is_err() {
