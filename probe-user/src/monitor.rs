@@ -88,9 +88,11 @@ impl Monitor {
         self.prober.order(order);
     }
 
-    /// Probes `new` from now on in place of `old`.
+    /// Probes `new` from now on in place of `old`. Whoever reads sees it at once: who is new in it is pending until the prober
+    /// has come to that, and whose number rested was forgotten when the number became free.
     pub fn probe(&self, old: &Fleet, new: Arc<Fleet>) {
         let steps = difference(old, &new);
+        self.live.fleet.store(new.clone());
         self.order(Order::Fleet(new, steps));
     }
 

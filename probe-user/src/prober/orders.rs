@@ -101,10 +101,9 @@ impl Prober {
         self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
         self.vitals.set_groups(&fleet.groups);
         self.steps.extend(steps);
-        let old = std::mem::replace(&mut self.fleet, fleet.clone());
-        let shown = self.live.fleet.swap(fleet);
+        let old = std::mem::replace(&mut self.fleet, fleet);
         // To free a million targets takes longer than a ping may be late.
-        std::thread::spawn(move || drop((old, shown)));
+        std::thread::spawn(move || drop(old));
     }
 
     /// Brings one target's row, verdict and phase to the new fleet; all others keep theirs.
