@@ -68,7 +68,7 @@ fn long_text_goes_out_in_chunks() {
     }
     let mut chunks = Chunks(Vec::new());
     let mut text = Text::new(&mut chunks);
-    for i in 0..100_000_u64 {
+    for i in 0..300_000_u64 {
         text.sample("a", [("b", "c")], i).unwrap();
     }
     text.finish().unwrap();
