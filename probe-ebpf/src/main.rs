@@ -16,6 +16,7 @@ mod frame;
 mod maps;
 mod receive;
 mod reflect;
+mod simulate;
 mod stamp;
 mod transmit;
 mod witness;
@@ -25,7 +26,7 @@ use aya_ebpf::{
     macros::{classifier, raw_tracepoint, xdp},
     programs::{RawTracePointContext, TcContext, XdpContext},
 };
-use probe_common::maps::Reflection;
+use probe_common::{maps::Reflection, simulation::Reply};
 
 use crate::frame::{Foreign, Frame};
 
@@ -80,6 +81,22 @@ pub fn reflect(ctx: XdpContext) -> u32 {
             match reflection {
                 Reflection::Answered => xdp_action::XDP_TX,
                 Reflection::Forged | Reflection::Malformed => xdp_action::XDP_DROP,
+            }
+        }
+        Err(Foreign) => xdp_action::XDP_PASS,
+    }
+}
+
+/// Answers pings in place of a whole fleet, as far as its hosts are simulated to answer.
+#[xdp]
+pub fn simulate(ctx: XdpContext) -> u32 {
+    match simulate::simulate(&Frame::from(&ctx)) {
+        Ok(reply) => {
+            maps::count(&maps::REPLIES, reply as u32);
+            match reply {
+                Reply::AtOnce => xdp_action::XDP_TX,
+                Reply::Later => xdp_action::XDP_PASS,
+                Reply::None => xdp_action::XDP_DROP,
             }
         }
         Err(Foreign) => xdp_action::XDP_PASS,

@@ -10,6 +10,7 @@ use probe_common::{
     batch::Batch,
     maps::{Class, Fate, Histogram, Hop, Reflection, Reflector, Settings},
     row::Row,
+    simulation::{Reply, Simulation},
 };
 
 /// The table: one row a target.
@@ -49,6 +50,14 @@ pub static REFLECTOR: Array<Reflector> = Array::with_max_entries(1, 0);
 #[map]
 pub static REFLECTIONS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(Reflection::ALL.len() as u32, 0);
+
+/// The fleet that is simulated.
+#[map]
+pub static SIMULATION: Array<Simulation> = Array::with_max_entries(1, 0);
+
+/// Pings to that fleet by what became of them.
+#[map]
+pub static REPLIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reply::ALL.len() as u32, 0);
 
 /// Adds one to a counter.
 #[inline(always)]

@@ -1,6 +1,9 @@
 //! XDP on a host: answers pings before its network stack sees them.
 
-use probe_common::{checksum, maps::Reflection};
+use probe_common::{
+    checksum,
+    maps::{Reflection, Reflector},
+};
 
 use crate::{
     frame::{Datagram, Foreign, Frame, Version},
@@ -16,12 +19,23 @@ const TTL: u8 = 64;
 pub fn reflect(frame: &Frame) -> Result<Reflection, Foreign> {
     let datagram = Datagram::parse(frame)?;
     let reflector = REFLECTOR.get(0).ok_or(Foreign)?;
+    answer(frame, &datagram, reflector, maps::now())
+}
+
+/// The same with what is known already; `now` in ns of the monotonic clock.
+#[inline(always)]
+pub fn answer(
+    frame: &Frame,
+    datagram: &Datagram,
+    reflector: &Reflector,
+    now: u64,
+) -> Result<Reflection, Foreign> {
     let [to, ..] = frame.read::<6>(0)?;
     let is_group = to & 1 != 0;
     if datagram.destination.1 != reflector.port || is_group || datagram.has_options() {
         return Err(Foreign);
     }
-    let time = reflector.unix_time(maps::now());
+    let time = reflector.unix_time(now);
     let pong = match reflector.answer(&datagram.packet(frame)?, time, time) {
         Ok(pong) => pong,
         Err(Reflection::Forged) => return Ok(Reflection::Forged),

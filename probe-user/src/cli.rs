@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check_config, demo, keygen, ping, reflect, run, version};
+use crate::commands::{check_config, demo, keygen, ping, reflect, run, simulate, version};
 
 /// A heartbeat prober: pings a fleet over UDP, takes the time of every pong in the kernel, and tells which hosts are
 /// up, overloaded, critical or dead.
@@ -25,6 +25,7 @@ enum Command {
     Run(run::Args),
     Reflect(reflect::Args),
     Demo(demo::Args),
+    Simulate(simulate::Args),
     Ping(ping::Args),
     CheckConfig(check_config::Args),
     Keygen(keygen::Args),
@@ -38,6 +39,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Reflect(args) => args.run(),
             Command::Demo(args) => args.run(),
+            Command::Simulate(args) => args.run(),
             Command::Ping(args) => args.run(),
             Command::CheckConfig(args) => args.run(),
             Command::Keygen(args) => args.run(),

@@ -6,6 +6,7 @@ pub mod keygen;
 pub mod ping;
 pub mod reflect;
 pub mod run;
+pub mod simulate;
 pub mod version;
 
 use std::{io, process::ExitCode};

@@ -318,8 +318,9 @@ impl Daemon {
                 }
             );
         }
-        self.monitor.probe(&old, self.fleet.clone());
+        // First the ears, then the first ping.
         self.route().await;
+        self.monitor.probe(&old, self.fleet.clone());
         Ok(())
     }
 }

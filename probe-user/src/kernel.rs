@@ -7,6 +7,7 @@ mod link;
 mod load;
 mod maps;
 pub mod reflect;
+pub mod simulate;
 mod syscall;
 mod transmit;
 

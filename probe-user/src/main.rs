@@ -23,6 +23,7 @@ mod prober;
 mod random;
 mod reflector;
 mod resolve;
+mod simulate;
 mod snapshot;
 mod standings;
 mod table;

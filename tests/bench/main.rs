@@ -8,6 +8,7 @@ mod fleet;
 mod histogram;
 mod janitor;
 mod line;
+mod million;
 mod outage;
 mod peers;
 mod plot;
@@ -30,7 +31,7 @@ struct Plan {
     plot: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|kernel] [--plot FILE.svg]";
+const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|million|kernel] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -80,7 +81,7 @@ fn progress(what: &str, targets: u32) {
     eprintln!("measuring {what}: {targets} targets");
 }
 
-const PARTS: [&str; 5] = ["rate", "peers", "outage", "rtt", "scrape"];
+const PARTS: [&str; 6] = ["rate", "peers", "outage", "rtt", "scrape", "million"];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_arguments(std::env::args().skip(1)) {
@@ -123,6 +124,9 @@ fn main() -> ExitCode {
     }
     if plan.has("scrape") {
         scrape::run(&plan);
+    }
+    if plan.has("million") {
+        million::run();
     }
     ExitCode::SUCCESS
 }

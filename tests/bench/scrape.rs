@@ -120,7 +120,7 @@ fn row(net: &Net, daemon: &Daemon<'_>, coding: &str) -> io::Result<[String; 5]> 
 }
 
 /// One scrape: how long until its last byte, in seconds, and its bytes.
-fn scrape(namespace: &Namespace, at: SocketAddr, coding: &str) -> io::Result<(f64, Vec<u8>)> {
+pub fn scrape(namespace: &Namespace, at: SocketAddr, coding: &str) -> io::Result<(f64, Vec<u8>)> {
     let begin = Instant::now();
     let mut stream = namespace.enter(|| TcpStream::connect(at))?;
     let request = format!("GET /metrics HTTP/1.0\r\nAccept-Encoding: {coding}\r\n\r\n");

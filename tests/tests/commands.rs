@@ -247,6 +247,9 @@ fn check_config_accepts_what_run_accepts_and_refuses_what_it_refuses() {
         said.contains("257") || said.contains("255"),
         "it counts the targets: {said}"
     );
+    // Four frames of 110 bytes and as many back, each second of 30 days; ten series for each target.
+    assert!(said.contains("2.3 GB"), "a host's month: {said}");
+    assert!(said.contains("2550, and 34 for each of 1 groups"), "{said}");
 
     for (bad, line) in [
         (
@@ -329,6 +332,7 @@ fn help_and_version_are_there() {
         "run",
         "reflect",
         "demo",
+        "simulate",
         "ping",
         "check-config",
         "keygen",

@@ -93,6 +93,7 @@ impl fmt::Display for Report<'_> {
             "critical within",
             "dead within",
             "pings/s",
+            "a host's month",
         ];
         let mut rows = vec![headings.map(str::to_owned)];
         let mut pings = 0.0;
@@ -109,6 +110,7 @@ impl fmt::Display for Report<'_> {
                 show(bound(class, class.policy.critical_after.into())),
                 show(bound(class, class.policy.dead_after)),
                 format!("{:.1}", per_second(v4 + v6)),
+                month(class, if v4 > 0 { 20 } else { 40 }),
             ]);
         }
         write_table(f, &rows)?;
@@ -151,6 +153,16 @@ impl fmt::Display for Report<'_> {
 /// What one message is on an Ethernet, with an IP header of so many bytes.
 fn frame_bits(ip_header: usize) -> f64 {
     (8 * (wire::LEN + UDP + ip_header + ETHERNET)) as f64
+}
+
+/// What pings and pongs of one host come to in a month of 30 days, with an IP header of so many bytes.
+fn month(class: &Class, ip_header: usize) -> String {
+    const MONTH: f64 = 30.0 * 86_400.0;
+    let bytes = 2.0 * frame_bits(ip_header) / 8.0 * MONTH / class.interval.as_secs_f64();
+    let units = [(1e9, "GB"), (1e6, "MB")];
+    let (unit, name) =
+        { units.into_iter().find(|(unit, _)| bytes >= *unit) }.unwrap_or((1e3, "kB"));
+    format!("{:.1} {name}", bytes / unit)
 }
 
 /// Within what time after a host's death as many pings in a row are known to be missed.

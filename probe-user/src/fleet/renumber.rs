@@ -1,6 +1,6 @@
 //! From one configuration to the next: who stays keeps the number, and with it row, counters, verdict and phase.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{cell::LazyCell, collections::HashMap, net::SocketAddr};
 
 use super::{Fleet, Group, Target};
 
@@ -18,7 +18,7 @@ fn identity(group: u32, target: &Target) -> Identity<'_> {
     }
 }
 
-/// How far behind the last one found a target is looked for before all are: over so many that were removed.
+/// How far behind the last one found a target is looked for before all are.
 const NEAR: usize = 16;
 
 /// Gives the targets, groups and classes of `new` the numbers that they have in `old`. Numbers that `old` uses and
@@ -56,49 +56,41 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
         .collect();
 
     fleet.targets.resize_with(old.targets.len(), || None);
-    let mut elsewhere = Vec::new();
+    let numbers = LazyCell::new(|| numbers_of(old));
+    let mut fresh = Vec::new();
     let mut next = 0;
     for mut target in targets.into_iter().flatten() {
         target.class = class_numbers[usize::from(target.class)];
         let group = fleet.classes[usize::from(target.class)].group;
         let who = identity(group, &target);
         // Most stand where they stood: behind the one before.
-        let near = old.targets.iter().enumerate().skip(next).take(NEAR);
-        let mut known = near.filter_map(|(number, known)| Some((number, known.as_ref()?)));
-        match known.find(|(_, known)| identity(old.class_of(known).group, known) == who) {
-            Some((number, _)) => {
+        let mut near = old.targets.iter().enumerate().skip(next).take(NEAR);
+        let is_known = |known: &Target| identity(old.class_of(known).group, known) == who;
+        let number = near
+            .find(|(_, known)| known.as_ref().is_some_and(is_known))
+            .map(|(number, _)| number)
+            .or_else(|| numbers.get(&who).map(|&number| number as usize));
+        match number {
+            Some(number) => {
                 fleet.targets[number] = Some(target);
                 next = number + 1;
             }
-            None => elsewhere.push(target),
+            None => fresh.push(target),
         }
     }
-    place_others(&mut fleet, elsewhere, old);
-    fleet
-}
-
-/// Places the targets that do not stand where they stood: those that `old` has, and those that it has not.
-fn place_others(fleet: &mut Fleet, others: Vec<Target>, old: &Fleet) {
-    if others.is_empty() {
-        return;
-    }
-    let known: HashMap<Identity<'_>, u32> = old
-        .iter()
-        .filter(|(number, _)| fleet.targets[*number as usize].is_none())
-        .map(|(number, target)| (identity(old.class_of(target).group, target), number))
-        .collect();
-    let mut free = (0..).filter(|&number| old.targets.get(number).is_none_or(Option::is_none));
-    for target in others {
-        let group = fleet.classes[usize::from(target.class)].group;
-        let number = known.get(&identity(group, &target)).map_or_else(
-            || free.next().unwrap_or(old.targets.len()),
-            |&number| number as usize,
-        );
+    let free = (0..).filter(|&number| old.targets.get(number).is_none_or(Option::is_none));
+    for (number, target) in free.zip(fresh) {
         if fleet.targets.len() <= number {
             fleet.targets.resize_with(number + 1, || None);
         }
         fleet.targets[number] = Some(target);
     }
+    fleet
+}
+
+fn numbers_of(fleet: &Fleet) -> HashMap<Identity<'_>, u32> {
+    let of_target = |(number, target)| (identity(fleet.class_of(target).group, target), number);
+    fleet.iter().map(of_target).collect()
 }
 
 fn place_group(groups: &mut Vec<Group>, group: Group) -> u32 {

@@ -4,7 +4,10 @@ use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, MapError, PerCpuArray},
 };
-use probe_common::maps::{Class, Histogram, Hop, Reflector, Settings};
+use probe_common::{
+    maps::{Class, Histogram, Hop, Reflector, Settings},
+    simulation::Simulation,
+};
 
 use super::load::{LoadError, missing, other};
 
@@ -23,6 +26,8 @@ unsafe impl Pod for Value<Histogram> {}
 unsafe impl Pod for Value<Reflector> {}
 // SAFETY: as above.
 unsafe impl Pod for Value<Hop> {}
+// SAFETY: as above.
+unsafe impl Pod for Value<Simulation> {}
 
 /// Takes a map out of a loaded object.
 pub(super) fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>

@@ -6,6 +6,7 @@ mod interfaces;
 pub(super) mod network;
 mod receive;
 mod reflect;
+mod simulate;
 mod stamp;
 
 use std::{env, net::SocketAddr};
