@@ -33,7 +33,7 @@ enum Command {
     /// Measures what heartprobe costs, beside its peers, and prints tables (needs root; some 15 minutes)
     Bench {
         /// --quick: short windows, no million; --targets N[,N...]: how many; --only
-        /// rate|peers|outage|rtt|scrape|kernel: one part; --plot FILE.svg: draw the rates
+        /// rate|peers|outage|rtt|scrape|million|kernel: one part; --plot FILE.svg: draw the rates
         #[arg(
             trailing_var_arg = true,
             allow_hyphen_values = true,
