@@ -41,7 +41,7 @@ const GRACE: u64 = 5_000_000;
 
 /// How long verdicts may wait for a turn that has pings to send, ns: else each slot of the schedule would wake the loop
 /// twice, for its pings and, a timeout later, for their verdicts.
-const PATIENCE: u64 = 20_000_000;
+const PATIENCE: u64 = 32_000_000;
 
 /// Without anything to do the loop turns as often as this, so that its health can be seen from outside.
 const IDLE: u64 = 200_000_000;

@@ -71,6 +71,11 @@ impl Plan {
         }
     }
 
+    /// Whether it has time for the largest fleets.
+    fn is_full(&self) -> bool {
+        self.only.is_some() || self.sizes.iter().any(|&size| size > 100_000)
+    }
+
     fn has(&self, part: &str) -> bool {
         self.only.as_deref().is_none_or(|only| only == part)
     }
@@ -125,7 +130,7 @@ fn main() -> ExitCode {
     if plan.has("scrape") {
         scrape::run(&plan);
     }
-    if plan.has("million") {
+    if plan.has("million") && plan.is_full() {
         million::run();
     }
     ExitCode::SUCCESS

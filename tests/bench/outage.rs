@@ -11,7 +11,7 @@ use crate::{Plan, aims::Aims, progress};
 const DEAD: u32 = 1_000;
 
 /// A look each so often: the time to detect is known no better.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What may be added to the policy's bound.
 const SLACK: f64 = 0.05;

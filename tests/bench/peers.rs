@@ -60,6 +60,8 @@ const PEERS: [Peer; 5] = [
 const NOTE: &str = "\
 - zmap and masscan ask an address once, so they are given so many addresses a second in place of so many targets. Their
   figures end with the last ping: the time in which they wait for late answers is not in them.
+- masscan does not always end when it is told to. It is killed then, and up to a hundred answers that it had not written down
+  count as lost.
 - fping numbers its pings with 16 bits and uses a number again after 10 s: it is given the shortest period that it can keep.
 - prometheus-blackbox-exporter is asked by a loop over connections that stay open, as Prometheus would; what that takes is not in
   its own figures, but in the machine's.";

@@ -89,7 +89,11 @@ impl Targets<'_> {
             Ok(())
         };
         match written.what {
-            What::Ip(ip, text) => push(Host::Ip(ip), (ip.to_string() != text).then_some(text)),
+            What::Ip(ip, text) => {
+                // An IPv4 address is written in one way only.
+                let is_usual = ip.is_ipv4() || ip.to_string() == text;
+                push(Host::Ip(ip), (!is_usual).then_some(text))
+            }
             What::Name(text) => push(Host::Name(text.to_ascii_lowercase().into()), Some(text)),
             What::Block(net) => address::hosts(net).try_for_each(|ip| push(Host::Ip(ip), None)),
         }

@@ -15,7 +15,7 @@ const SHORTEST_SLOT: u64 = 1_000_000;
 const TICK_PINGS: usize = 64;
 
 /// The longest time between the first and the last of the slots that fall due together, ns.
-const LONGEST_TICK: u64 = 20_000_000;
+const LONGEST_TICK: u64 = 32_000_000;
 
 /// Slots of a wheel at the most: of an hour's interval they are a second long.
 const MOST_SLOTS: u64 = 4096;

@@ -52,6 +52,9 @@ use crate::engine::Departure;
 /// with 16 than with 64, 1% more with 32.
 const FRAMES: u32 = 32;
 
+/// Where few are due it need not show: so many frames at a time for up to so many pings.
+const FEW: (u32, u32) = (8, 128);
+
 /// Bytes of an IPv4 ping in its frame without tag; the program adds what others are longer by.
 const FRAME: usize = 106;
 
@@ -310,7 +313,8 @@ impl Transmitter {
             let batch = self.batch()?;
             batch.fill(interface, targets);
             let count = targets.len().min(ROOM) as u32;
-            let run = run_live(self.program.as_fd(), frame, count, self.frames);
+            let frames = if count <= FEW.1 { FEW.0 } else { self.frames };
+            let run = run_live(self.program.as_fd(), frame, count, frames);
             let taken = batch.close() as usize;
             done(batch, &targets[..taken]);
             targets = &targets[taken..];
