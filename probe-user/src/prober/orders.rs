@@ -100,7 +100,12 @@ impl Prober {
     fn change_fleet(&mut self, fleet: Arc<Fleet>, steps: Vec<Step>) {
         self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
         self.vitals.set_groups(&fleet.groups);
-        self.steps.extend(steps);
+        if self.steps.is_empty() {
+            // As they are: to copy a million takes longer than a ping may be late.
+            self.steps = steps.into();
+        } else {
+            self.steps.extend(steps);
+        }
         let old = std::mem::replace(&mut self.fleet, fleet);
         // To free a million targets takes longer than a ping may be late.
         std::thread::spawn(move || drop(old));
