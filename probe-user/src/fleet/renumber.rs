@@ -92,7 +92,7 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
     fleet
 }
 
-/// Everyone's number by who it is. Of a million targets a hash map would be seven times as large, and take five times as long to make.
+/// Everyone's number by who it is. Of a million targets a hash map would take several times the memory and time.
 struct Numbers<'a> {
     fleet: &'a Fleet,
     /// In order; above the number's 32 bits are those of a hash.
