@@ -1,9 +1,6 @@
 //! XDP on the wire of a simulated fleet: answers for every host as the host's part has it.
 
-use probe_common::{
-    maps::Reflection,
-    simulation::Reply,
-};
+use probe_common::{maps::Reflection, simulation::Reply};
 
 use crate::{
     frame::{Datagram, Foreign, Frame},
