@@ -13,14 +13,3 @@ pub use self::{
     pumps::{PumpError, Pumps},
     socket::{BATCH, SocketEngine},
 };
-
-/// What became of a ping that was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure {
-    /// The target's number.
-    pub target: u32,
-    /// The ping's sequence number.
-    pub seq: u32,
-    /// Whether it left.
-    pub left: bool,
-}

@@ -1,6 +1,17 @@
-//! Pings in flight: sent, and not yet at their timeout.
+//! Pings that left, and those in flight: sent, and not yet at their timeout.
 
 use std::collections::VecDeque;
+
+/// What became of a ping that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// The target's number.
+    pub target: u32,
+    /// The ping's sequence number.
+    pub seq: u32,
+    /// Whether it left.
+    pub left: bool,
+}
 
 /// One ping in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use probe_common::row::Row;
 
-use super::{Departure, PumpError, Pumps};
-use crate::{clock, complaint::Complaints, kernel::TransmitError, metrics::Vitals, network::Link};
+use super::{PumpError, Pumps};
+use crate::{
+    clock, complaint::Complaints, flights::Departure, kernel::TransmitError, metrics::Vitals,
+    network::Link,
+};
 
 /// How long a queue that is full is left alone before what it dropped is sent again, and how often.
 const PAUSE: Duration = Duration::from_micros(200);

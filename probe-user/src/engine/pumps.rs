@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc, thread::JoinHandle};
 
-use super::Departure;
+use crate::flights::Departure;
 use crate::kernel::{TransmitError, Transmitter};
 
 /// A share of fewer is not worth waking another thread for.

@@ -15,10 +15,11 @@ use probe_common::{
     wire::{Message, Packet},
 };
 
-use super::{Departure, ports};
+use super::ports;
 use crate::{
     clock,
     complaint::Complaints,
+    flights::Departure,
     metrics::{self, Vitals},
     tally::Tally,
     udp::{Datagram, Inbox, Outbox, Rejection, Socket, Waker, Watch, wait},

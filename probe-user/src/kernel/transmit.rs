@@ -45,7 +45,7 @@ use super::{
     maps::{self, Value},
     syscall::run_live,
 };
-use crate::engine::Departure;
+use crate::flights::Departure;
 
 /// Frames that the kernel makes before it hands them to the interface. The first waits for the last, which shows in the
 /// round-trip times: over a veth pair their median is 7 µs with 16, 13 µs with 32, 25 µs with 64. A round trip costs 4% more

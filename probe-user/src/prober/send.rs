@@ -4,8 +4,8 @@ use super::{Prober, fetch, seconds};
 use crate::{
     clock,
     core::verdict::Outcome,
-    engine::{BATCH, Departure, PumpError},
-    flights::Flight,
+    engine::{BATCH, PumpError},
+    flights::{Departure, Flight},
 };
 
 /// A ping that could not leave within this of its time is not sent at all: a burst would only distort what is measured.
