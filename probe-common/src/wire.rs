@@ -15,6 +15,12 @@ pub const MAGIC: u32 = u32::from_be_bytes(*b"HBT1");
 /// The UDP port that reflectors listen on unless they are told otherwise.
 pub const REFLECTOR_PORT: u16 = 4862;
 
+/// The UDP port that monitors hear beats on unless they are told otherwise.
+pub const BEAT_PORT: u16 = 4863;
+
+/// The bit of [`Message::flags`] by which a beat asks for an ack.
+pub const ACK_WANTED: u8 = 1;
+
 /// [`Message::health`] of a sender that does not know its load: CPU and memory both 0xffff.
 pub const HEALTH_UNKNOWN: u32 = u32::MAX;
 
@@ -99,6 +105,40 @@ impl Message {
             sent,
             boot,
             session: 0,
+        }
+    }
+
+    /// A beat as a service's sender pushes it: the first of an epoch has `seq` 1, `time` is in ns of its monotonic clock. Who it
+    /// is for are identities of names, see [`crate::siphash::identity`]; `epoch` is never 0.
+    #[inline(always)]
+    pub const fn beat(host: u64, service: u64, seq: u32, epoch: u32, time: u64) -> Self {
+        Self {
+            kind: Kind::Beat,
+            received: host,
+            sent: service,
+            ..Self::ping(0, seq, epoch, time)
+        }
+    }
+
+    /// The same beat, which asks for an ack if `wanted`.
+    #[must_use]
+    pub const fn with_ack(mut self, wanted: bool) -> Self {
+        self.flags = if wanted { ACK_WANTED } else { 0 };
+        self
+    }
+
+    /// Whether it is a beat that asks for an ack.
+    #[inline(always)]
+    pub const fn wants_ack(&self) -> bool {
+        self.flags & ACK_WANTED != 0
+    }
+
+    /// The ack of this beat: the same with another kind.
+    #[must_use]
+    pub const fn ack(&self) -> Self {
+        Self {
+            kind: Kind::Ack,
+            ..*self
         }
     }
 

@@ -12,7 +12,7 @@ pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A sender's epoch.
+/// A sender's epoch: never 0, which stands for none.
 pub fn epoch() -> io::Result<u32> {
-    bytes().map(u32::from_ne_bytes)
+    bytes().map(|bytes| u32::from_ne_bytes(bytes).max(1))
 }
