@@ -42,6 +42,17 @@ pub enum State {
     Unknown = 6,
 }
 
+impl State {
+    /// The one with this number.
+    pub fn of(number: u64) -> Option<Self> {
+        use State::{Critical, Dead, Overloaded, Pending, Unknown, Up, Zombie};
+        let states = [Pending, Up, Overloaded, Critical, Dead, Zombie, Unknown];
+        states
+            .into_iter()
+            .find(|&state| u64::from(state as u8) == number)
+    }
+}
+
 /// A running `heartprobe run`, killed when this is dropped.
 #[derive(Debug)]
 pub struct Daemon<'net> {
@@ -292,12 +303,7 @@ impl<'net> Daemon<'net> {
 impl Scrape {
     /// The state of a target; `None` if it is not among the targets.
     pub fn state(&self, target: &str) -> Option<State> {
-        use State::{Critical, Dead, Overloaded, Pending, Unknown, Up, Zombie};
-        let number = self.count("heartprobe_target_state", &[("target", target)])?;
-        let states = [Pending, Up, Overloaded, Critical, Dead, Zombie, Unknown];
-        states
-            .into_iter()
-            .find(|&state| u64::from(state as u8) == number)
+        State::of(self.count("heartprobe_target_state", &[("target", target)])?)
     }
 
     /// Missed pings in a row of a target.
