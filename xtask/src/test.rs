@@ -27,13 +27,15 @@ pub enum Part {
 const E2E: &str = "heartprobe-tests";
 
 /// The files of tests that hold for either engine: they run with the kernel's, and once more with sockets.
-const OF_BOTH_ENGINES: [&str; 6] = [
+const OF_BOTH_ENGINES: [&str; 8] = [
     "verdicts",
     "hostile",
     "outages",
     "paths",
     "reload",
     "operations",
+    "services",
+    "beats",
 ];
 
 /// How long fetching the list of known vulnerabilities may take.
