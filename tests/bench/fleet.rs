@@ -118,6 +118,12 @@ impl Fleet {
         interval: Duration,
         detail: &str,
     ) -> Daemon<'_> {
+        let config = Self::config(targets, engine, interval, detail);
+        Daemon::run(&self.net.monitor, &config)
+    }
+
+    /// That daemon's configuration; other groups can be added at its end.
+    pub fn config(targets: u32, engine: Engine, interval: Duration, detail: &str) -> String {
         let mut config = engine.config().to_owned();
         let _ = write!(
             config,
@@ -129,7 +135,7 @@ impl Fleet {
         for block in blocks(targets) {
             let _ = writeln!(config, "  - {block}");
         }
-        Daemon::run(&self.net.monitor, &config)
+        config
     }
 }
 

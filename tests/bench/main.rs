@@ -3,6 +3,7 @@
 //! Absolute figures on a shared machine mean little; each table holds what it is to be compared with.
 
 mod aims;
+mod beats;
 mod cost;
 mod fleet;
 mod histogram;
@@ -31,7 +32,7 @@ struct Plan {
     plot: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|million|kernel] [--plot FILE.svg]";
+const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|beats|million|kernel] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -86,7 +87,9 @@ fn progress(what: &str, targets: u32) {
     eprintln!("measuring {what}: {targets} targets");
 }
 
-const PARTS: [&str; 6] = ["rate", "peers", "outage", "rtt", "scrape", "million"];
+const PARTS: [&str; 7] = [
+    "rate", "peers", "outage", "rtt", "scrape", "beats", "million",
+];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_arguments(std::env::args().skip(1)) {
@@ -129,6 +132,9 @@ fn main() -> ExitCode {
     }
     if plan.has("scrape") {
         scrape::run(&plan);
+    }
+    if plan.has("beats") {
+        beats::run(&plan, baseline);
     }
     if plan.has("million") && plan.is_full() {
         million::run();
