@@ -180,6 +180,8 @@ impl Sender {
     /// It is another process now, of a new epoch; on the same boot of the host. It goes on if it was going.
     pub fn restart(&self) {
         let mut beats = self.shared.beats();
+        // A process takes a while to start: its time is seen to be later than that of any before.
+        thread::sleep(NAP);
         (beats.next.epoch, beats.next.seq) = (new_epoch(), 1);
     }
 
@@ -372,5 +374,61 @@ impl Daemon<'_> {
         self.until(&what, within, |scrape| {
             scrape.service_state(target, service) == Some(state)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{net::Net, process::poll, require_root};
+
+    #[test]
+    fn beats_arrive_as_they_are_and_acks_are_told_from_what_is_none() {
+        require_root!();
+        let net = Net::new();
+        for (host, monitor) in [
+            ("198.19.0.1", "198.18.0.1"),
+            ("2001:db8:1::1", "2001:db8::1"),
+        ] {
+            let at = SocketAddr::new(monitor.parse().unwrap(), BEAT_PORT);
+            let socket = net.monitor.enter(|| UdpSocket::bind(at)).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            let receive = || {
+                let mut buffer = [0; 256];
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                assert_eq!(from.ip().to_string(), host);
+                (Packet::from_bytes(&buffer[..length]).unwrap(), from)
+            };
+            let service = Service::of(host, "web").with_acks().asks_for(BEAT);
+            let sender = service.start(&net.fleet);
+            for seq in 1..=3 {
+                let (packet, from) = receive();
+                let beat = packet.message().unwrap();
+                assert!(packet.signed_by(&Key::default()) && beat.wants_ack());
+                assert_eq!((beat.kind, beat.seq, beat.session), (Kind::Beat, seq, 100));
+                assert_eq!(
+                    (beat.received, beat.sent),
+                    (identity(host), identity("web"))
+                );
+                let other = Key::from_bytes([1; 16]);
+                for packet in [
+                    beat.ack().encode(&Key::default()),
+                    beat.ack().encode(&other),
+                    beat.encode(&Key::default()),
+                ] {
+                    socket.send_to(&packet.to_bytes(), from).unwrap();
+                }
+            }
+            let heard = || (sender.acks(), sender.wrong_answers());
+            let all = poll(BEAT * 10, || (heard() == (3, 6)).then_some(()));
+            assert!(all.is_some(), "{:?}", heard());
+            sender.stop();
+            let epoch = sender.sent()[0].epoch;
+            sender.restart();
+            let beat = sender.beat();
+            assert!(beat.seq == 1 && beat.epoch != epoch);
+        }
     }
 }
