@@ -159,6 +159,39 @@ fn a_new_epoch_is_one_restart() {
 }
 
 #[test]
+fn a_host_that_boots_anew_is_believed_and_the_boot_before_is_not_heard_again() {
+    require_root!();
+    for xdp in ["auto", "off"] {
+        scene(
+            xdp,
+            &Service::of(HOST, "web").by_hand(),
+            |daemon, sender| {
+                sender.beats(10);
+                until_figures(daemon, 10, 0, 0);
+                let before = sender.sent();
+                // A host's monotonic clock begins with its boot.
+                for seq in 1..=10 {
+                    sender.send(&Message {
+                        boot: before[0].boot ^ 2,
+                        epoch: before[0].epoch ^ 2,
+                        time: u64::from(seq) * 1_000_000_000,
+                        seq,
+                        ..before[0]
+                    });
+                }
+                until_figures(daemon, 20, 0, 1);
+                for beat in &before {
+                    sender.send(beat);
+                }
+                let scrape = until_fate(daemon, "stale", 10);
+                assert_eq!(scrape.fates(), [20, 0, 10, 0, 0, 0]);
+                assert_eq!(figures(&scrape), [Some(20), Some(0), Some(1)]);
+            },
+        );
+    }
+}
+
+#[test]
 fn nothing_that_was_heard_before_revives_a_service_that_ended() {
     require_root!();
     for xdp in ["auto", "off"] {
