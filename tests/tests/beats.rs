@@ -28,7 +28,8 @@ fn config(xdp: &str, session: &str) -> String {
 
 /// A host that answers, its service, and the monitor of both.
 fn scene(xdp: &str, service: &Service, then: impl FnOnce(&Daemon<'_>, &Sender)) {
-    with_session(xdp, "1m", service, then);
+    // Lost beats are counted when a service is looked at: as often as its beats are due.
+    with_session(xdp, "1m, beat_interval: 200ms", service, then);
 }
 
 /// The same with a session that a test can wait for the end of.
@@ -227,6 +228,34 @@ fn nothing_that_was_heard_before_revives_a_service_that_ended() {
             sender.beat();
             daemon.until_state(HOST, State::Up);
         });
+    }
+}
+
+#[test]
+fn what_was_heard_before_a_pause_is_not_counted_again_after_it() {
+    require_root!();
+    for xdp in ["auto", "off"] {
+        short_scene(
+            xdp,
+            &Service::of(HOST, "web").by_hand(),
+            |daemon, sender| {
+                sender.beats(20);
+                until_figures(daemon, 20, 0, 0);
+                daemon.until_service(HOST, "web", State::Dead, SESSION + SLACK);
+                // The same process goes on; five of its beats were lost meanwhile.
+                for _ in 0..5 {
+                    sender.withhold();
+                }
+                sender.beats(1);
+                until_figures(daemon, 21, 5, 0);
+                for beat in &sender.sent()[..20] {
+                    sender.send(beat);
+                }
+                let again = |scrape: &Scrape| scrape.beats("stale") + scrape.beats("duplicate");
+                daemon.until("all of them again", after(4), |scrape| again(scrape) >= 20);
+                until_figures(daemon, 21, 5, 0);
+            },
+        );
     }
 }
 
