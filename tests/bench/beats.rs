@@ -12,10 +12,10 @@ use std::{
 };
 
 use heartprobe_tests::{
-    beat::{FATES, monotonic, new_epoch},
     daemon::Daemon,
     metrics::Scrape,
     net::Net,
+    service::{FATES, monotonic, new_epoch},
 };
 use probe_common::{
     siphash::{Key, identity},

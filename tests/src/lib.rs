@@ -6,7 +6,7 @@
     reason = "whatever goes wrong in a test panics: that is its failure"
 )]
 
-pub mod beat;
+pub mod beats;
 pub mod behaviour;
 pub mod bpf;
 pub mod config;
@@ -20,3 +20,4 @@ pub mod peer;
 pub mod privilege;
 pub mod process;
 pub mod raw;
+pub mod service;

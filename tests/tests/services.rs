@@ -6,7 +6,6 @@ use std::{
 };
 
 use heartprobe_tests::{
-    beat::{BEAT, Sender, Service},
     behaviour::{Behaviour, answer, silent},
     config::{INTERVAL, SLACK, after, fleet},
     daemon::{Daemon, State, folder},
@@ -15,6 +14,7 @@ use heartprobe_tests::{
     peer::Host,
     process::poll,
     require_root,
+    service::{BEAT, Sender, Service},
 };
 use probe_common::siphash::Key;
 use rustix::process::Signal;

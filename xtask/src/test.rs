@@ -35,7 +35,7 @@ const OF_BOTH_ENGINES: [&str; 8] = [
     "reload",
     "operations",
     "services",
-    "beats",
+    "hearing",
 ];
 
 /// How long fetching the list of known vulnerabilities may take.

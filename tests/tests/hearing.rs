@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use heartprobe_tests::{
-    beat::{BEAT, FATES, Sender, Service},
     config::{SLACK, after, fleet},
     daemon::{Daemon, State},
     metrics::Scrape,
@@ -11,6 +10,7 @@ use heartprobe_tests::{
     peer::Host,
     process::poll,
     require_root,
+    service::{BEAT, FATES, Sender, Service},
 };
 use probe_common::{
     siphash::{Key, identity},
