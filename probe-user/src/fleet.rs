@@ -3,8 +3,10 @@
 mod detail;
 mod difference;
 mod renumber;
+mod services;
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -17,6 +19,7 @@ pub use self::{
     detail::Detail,
     difference::{Step, difference},
     renumber::renumber,
+    services::{Adopted, Promise, Service},
 };
 use crate::core::verdict::Policy;
 
@@ -31,6 +34,8 @@ pub struct Fleet {
     pub detail: Detail,
     /// By target number; `None` where a target was removed and its number is free.
     pub targets: Vec<Option<Target>>,
+    /// By service number, likewise.
+    pub services: Vec<Option<Service>>,
 }
 
 /// Targets that share labels and a histogram.
@@ -57,6 +62,10 @@ pub struct Class {
     pub late_after: Duration,
     /// How many pings in a row change a verdict.
     pub policy: Policy,
+    /// Whether its targets are pinged; else beats alone tell of them.
+    pub pinged: bool,
+    /// The services that each of its targets has.
+    pub services: Arc<[Promise]>,
 }
 
 impl Class {
@@ -90,6 +99,18 @@ impl Target {
             return None;
         }
         Some(name.split_once(':').map_or(name, |(host, _)| host))
+    }
+
+    /// The host as it is called, without a port.
+    pub fn host(&self) -> Cow<'_, str> {
+        match (&self.name, self.address) {
+            (Some(name), _) => match name.parse::<SocketAddr>() {
+                Ok(at) => at.ip().to_string().into(),
+                Err(_) => self.host_name().unwrap_or(name).into(),
+            },
+            (None, Some(at)) => at.ip().to_string().into(),
+            (None, None) => "".into(),
+        }
     }
 
     /// Its port, which its label tells also before it has an address.
@@ -145,9 +166,12 @@ impl Fleet {
             .filter_map(|(number, target)| Some((number as u32, target.as_ref()?)))
     }
 
-    /// The DNS names of its targets.
+    /// The DNS names of its targets. One that is not pinged is called by its name and not looked up.
     pub fn host_names(&self) -> impl Iterator<Item = &str> {
-        self.targets.iter().flatten().filter_map(Target::host_name)
+        let targets = self.targets.iter().flatten();
+        targets
+            .filter(|target| self.class_of(target).pinged)
+            .filter_map(Target::host_name)
     }
 
     /// The same fleet, with every named target at the address that its name has now.

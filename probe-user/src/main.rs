@@ -23,6 +23,7 @@ mod prober;
 mod random;
 mod reflector;
 mod resolve;
+mod sessions;
 mod simulate;
 mod snapshot;
 mod standings;

@@ -10,10 +10,12 @@ use probe_common::{ports::Ports, row::Row};
 
 use crate::{
     changes::Changes,
-    core::verdict::{Standing, State},
-    fleet::{Class, Detail, Fleet, Target},
+    clock,
+    core::verdict::State,
+    fleet::{Class, Detail, Fleet, Service, Target},
     paths::{Paths, Worst},
-    standings::Standings,
+    sessions::Sessions,
+    standings::{Standings, Verdict},
     table::Table,
 };
 
@@ -26,6 +28,8 @@ pub struct Live {
     pub table: Arc<Table>,
     /// A verdict a target.
     pub standings: Standings,
+    /// What is known of each service.
+    pub sessions: Sessions,
     /// What became of pings by path.
     pub paths: Paths,
     /// The ports that pings leave from, once there are sockets.
@@ -40,6 +44,8 @@ pub struct Live {
 pub struct Snapshot<'a> {
     /// Who is probed.
     pub fleet: Arc<Fleet>,
+    /// When it was taken, ns of the monotonic clock.
+    at: u64,
     live: &'a Live,
 }
 
@@ -52,8 +58,10 @@ pub struct Reading<'a> {
     pub target: &'a Target,
     /// What it is judged by.
     pub class: &'a Class,
-    /// Its verdict.
-    pub standing: Standing,
+    /// The verdict on it.
+    pub verdict: Verdict,
+    /// Pings missed in a row.
+    pub missed: u32,
     /// Its pings that left so far.
     pub pings: u32,
     /// Its late pongs so far.
@@ -62,15 +70,50 @@ pub struct Reading<'a> {
     row: &'a Row,
 }
 
+/// Everything known of one service.
+#[derive(Debug)]
+pub struct ServiceReading<'a> {
+    /// Which it is.
+    pub service: &'a Service,
+    /// The target that it is on.
+    pub target: &'a Target,
+    /// The number of that target's group.
+    pub group: u32,
+    /// The state of its session.
+    pub state: State,
+    /// Beats lost so far.
+    pub lost: u32,
+    /// How often its sender has begun anew so far.
+    pub restarts: u32,
+    at: u64,
+    row: &'a Row,
+}
+
+impl ServiceReading<'_> {
+    /// Its beats so far, each counted once.
+    pub fn beats(&self) -> u32 {
+        self.row.pongs()
+    }
+
+    /// How long ago its last beat came; `None` before the first.
+    pub fn beat_age(&self) -> Option<Duration> {
+        let heard = self.row.heard().at;
+        (heard != 0).then(|| Duration::from_nanos(self.at.saturating_sub(heard)))
+    }
+}
+
 impl Live {
-    /// The state of a monitor that probes nobody yet, with room for as many targets as the table has rows, by so many paths.
-    pub fn new(table: Arc<Table>, paths: u16) -> Self {
-        let standings = Standings::new(table.rows().len() as u32);
-        let paths = Paths::new(table.rows().len(), paths);
+    /// The state of a monitor that probes nobody yet, with room for so many targets and as many services as the table has rows
+    /// beyond theirs, by so many paths.
+    pub fn new(table: Arc<Table>, targets: usize, paths: u16) -> Self {
+        let standings = Standings::new(targets as u32);
+        let sessions = Sessions::new(table.rows().len() - targets, targets);
+        let paths = Paths::new(targets, paths);
         Self {
             fleet: ArcSwap::default(),
             table,
             standings,
+            sessions,
             paths,
             ports: OnceLock::new(),
             changes: Changes::default(),
@@ -81,6 +124,7 @@ impl Live {
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             fleet: self.fleet.load_full(),
+            at: clock::monotonic(),
             live: self,
         }
     }
@@ -102,7 +146,8 @@ impl Snapshot<'_> {
             number,
             target,
             class: self.fleet.class_of(target),
-            standing: standings.get(number),
+            verdict: standings.verdict(number),
+            missed: standings.get(number).missed,
             pings: standings.pings(number),
             late: standings.late(number),
             live: self.live,
@@ -113,7 +158,7 @@ impl Snapshot<'_> {
     /// The targets that have series of their own; `None`: all of them.
     pub fn detailed(&self) -> Option<Vec<u32>> {
         let is_exception = |reading: &Reading<'_>| {
-            let usual = matches!(reading.standing.state, State::Up | State::Pending);
+            let usual = matches!(reading.verdict.state, State::Up | State::Pending);
             !usual || reading.worst_path().is_some()
         };
         match self.fleet.detail {
@@ -131,7 +176,42 @@ impl Snapshot<'_> {
         let mut counts = vec![[0; State::ALL.len()]; self.fleet.groups.len()];
         for (number, target) in self.fleet.iter() {
             let group = self.fleet.class_of(target).group as usize;
-            counts[group][self.live.standings.get(number).state as usize] += 1;
+            counts[group][self.live.standings.verdict(number).state as usize] += 1;
+        }
+        counts
+    }
+
+    /// Every service in the order of its number.
+    pub fn services(&self) -> impl Iterator<Item = ServiceReading<'_>> {
+        let Live {
+            table, sessions, ..
+        } = self.live;
+        self.fleet.services().filter_map(|(number, service)| {
+            let target = self.fleet.host_of(service)?;
+            Some(ServiceReading {
+                service,
+                target,
+                group: self.fleet.class_of(target).group,
+                state: sessions.state(number),
+                lost: sessions.lost(number),
+                restarts: sessions.restarts(number),
+                at: self.at,
+                row: sessions.row(table.rows(), number),
+            })
+        })
+    }
+
+    /// The services of a target.
+    pub fn services_of(&self, target: u32) -> impl Iterator<Item = ServiceReading<'_>> {
+        self.services()
+            .filter(move |reading| reading.service.target == target)
+    }
+
+    /// How many services each group has in each state: `[group][state as usize]`.
+    pub fn services_by_state(&self) -> Vec<[u64; State::ALL.len()]> {
+        let mut counts = vec![[0; State::ALL.len()]; self.fleet.groups.len()];
+        for reading in self.services() {
+            counts[reading.group as usize][reading.state as usize] += 1;
         }
         counts
     }
@@ -152,7 +232,7 @@ impl Reading<'_> {
     /// CPU load and memory used, of 1, as the host told them last; `None` where it does not tell.
     pub fn health(&self) -> [Option<f64>; 2] {
         let health = self.row.health();
-        let has_told = self.row.pong().0 != 0;
+        let has_told = self.row.pong().0 != 0 || !self.class.pinged;
         let share = |told: u16| (has_told && told != u16::MAX).then(|| f64::from(told) / 10_000.0);
         [share((health >> 16) as u16), share(health as u16)]
     }

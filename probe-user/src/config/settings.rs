@@ -1,16 +1,20 @@
 //! How targets are probed and judged: the keys that `defaults`, groups and overrides share.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use probe_common::wire::REFLECTOR_PORT;
 
 use super::{
     duration,
     problem::{Path, Problems},
-    section::{Set, get, number, text},
+    section::{Set, get, number, text, word},
+    services::{self, Named},
     yaml::{Entry, Node},
 };
-use crate::core::verdict::{Overload, Policy};
+use crate::{
+    core::verdict::{Overload, Policy},
+    fleet::Promise,
+};
 
 /// The keys that one section sets.
 #[derive(Clone, Debug, Default)]
@@ -24,18 +28,24 @@ pub(super) struct Settings {
     port: Option<Set<u16>>,
     overload_cpu: Option<Set<u16>>,
     overload_memory: Option<Set<u16>>,
+    pings: Option<Set<bool>>,
+    services: Option<Set<Arc<[Named]>>>,
+    session_timeout: Option<Set<Duration>>,
+    beat_interval: Option<Set<Duration>>,
     /// Whether a value of theirs is a problem already, so that how they go together says nothing.
     broken: bool,
 }
 
 /// All that a target needs, from its sections and the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Effective {
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) late_after: Duration,
     pub(super) policy: Policy,
     pub(super) port: u16,
+    pub(super) pinged: bool,
+    pub(super) services: Arc<[Promise]>,
 }
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -49,7 +59,7 @@ const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::fro
 
 impl Settings {
     /// The names of the keys.
-    pub(super) const KEYS: [&str; 9] = [
+    pub(super) const KEYS: [&str; 13] = [
         "interval",
         "timeout",
         "late_after",
@@ -59,6 +69,10 @@ impl Settings {
         "port",
         "overload_cpu",
         "overload_memory",
+        "pings",
+        "services",
+        "session_timeout",
+        "beat_interval",
     ];
 
     /// Reads the keys of a section; `rank` tells how special it is.
@@ -85,6 +99,10 @@ impl Settings {
             port: section.port(),
             overload_cpu: section.percent("overload_cpu"),
             overload_memory: section.percent("overload_memory"),
+            pings: section.switch("pings"),
+            services: section.services(),
+            session_timeout: section.time("session_timeout", &services::TIMEOUTS),
+            beat_interval: section.time("beat_interval", &services::INTERVALS),
             broken: false,
         };
         read.broken = problems.len() > before;
@@ -105,6 +123,12 @@ impl Settings {
             overload_memory: self
                 .overload_memory
                 .or_else(|| below.overload_memory.clone()),
+            pings: self.pings.or_else(|| below.pings.clone()),
+            services: self.services.or_else(|| below.services.clone()),
+            session_timeout: self
+                .session_timeout
+                .or_else(|| below.session_timeout.clone()),
+            beat_interval: self.beat_interval.or_else(|| below.beat_interval.clone()),
             broken: self.broken || below.broken,
         }
     }
@@ -146,6 +170,8 @@ impl Settings {
                 },
             },
             port: value(self.port.as_ref(), REFLECTOR_PORT),
+            pinged: value(self.pings.as_ref(), true),
+            services: self.promises(critical_after as u8, problems),
         };
         if self.broken {
             return effective;
@@ -194,6 +220,18 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The services that a target has, each with its times.
+    fn promises(&self, critical_after: u8, problems: &mut Problems) -> Arc<[Promise]> {
+        let services = self.services.iter().flat_map(|set| set.value.iter());
+        let timeout = self.session_timeout.as_ref().map(|set| set.value);
+        let interval = self.beat_interval.as_ref().map(|set| set.value);
+        services
+            .map(|named| named.promise(timeout, interval, critical_after, problems))
+            .collect()
+    }
+}
+
 fn value<T: Copy>(set: Option<&Set<T>>, default: T) -> T {
     set.map_or(default, |set| set.value)
 }
@@ -218,17 +256,7 @@ struct Section<'a> {
 impl Section<'_> {
     fn time(&mut self, key: &str, range: &RangeInclusive<Duration>) -> Option<Set<Duration>> {
         let node = get(self.entries, key)?;
-        let time = duration::read(node, &self.path.key(key), self.problems)?;
-        if !range.contains(&time) {
-            let what = format!(
-                "{} is out of range; it must be {} to {}",
-                duration::show(time),
-                duration::show(*range.start()),
-                duration::show(*range.end())
-            );
-            self.problems.add(node.place, self.path.key(key), what);
-            return None;
-        }
+        let time = duration::read_in(node, &self.path.key(key), range, self.problems)?;
         Some(self.set(node, key, time))
     }
 
@@ -279,6 +307,20 @@ impl Section<'_> {
             return None;
         };
         Some(self.set(node, key, share))
+    }
+
+    fn switch(&mut self, key: &str) -> Option<Set<bool>> {
+        let node = get(self.entries, key)?;
+        let words = [("on", true), ("off", false)];
+        let is_on = word(node, &self.path.key(key), &words, self.problems)?;
+        Some(self.set(node, key, is_on))
+    }
+
+    fn services(&mut self) -> Option<Set<Arc<[Named]>>> {
+        let key = "services";
+        let node = get(self.entries, key)?;
+        let list = services::read_list(node, &self.path.key(key), self.problems);
+        Some(self.set(node, key, list))
     }
 
     fn set<T>(&self, node: &Node, key: &str, value: T) -> Set<T> {

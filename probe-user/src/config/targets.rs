@@ -110,6 +110,8 @@ impl Targets<'_> {
             late_after,
             policy,
             port,
+            pinged,
+            services,
         } = self
             .overrides
             .apply(chosen, &self.settings)
@@ -120,6 +122,8 @@ impl Targets<'_> {
             timeout,
             late_after,
             policy,
+            pinged,
+            services,
         };
         // Those of a group stand together at the end.
         let mut of_group = self

@@ -14,7 +14,7 @@ struct Monitor {
 
 impl Monitor {
     fn new() -> Option<Self> {
-        let mut kernel = privileged(Kernel::load(3, 2, 2, 1))?;
+        let mut kernel = privileged(Kernel::load(room(3, 2, 2, 1)))?;
         kernel
             .set_settings(&Settings {
                 keys: keys(),
@@ -220,7 +220,7 @@ fn what_it_does_not_recognise_passes_uncounted() {
 
 #[test]
 fn without_settings_everything_passes() {
-    let Some(kernel) = privileged(Kernel::load(1, 1, 1, 1)) else {
+    let Some(kernel) = privileged(Kernel::load(room(1, 1, 1, 1))) else {
         return;
     };
     let frame = frame(&pong(0, 1, 0)).bytes();
