@@ -53,6 +53,7 @@ pub async fn start() -> io::Result<Fleet> {
             timeout: TIMEOUT,
             late_after: LATE_AFTER,
             policy: Policy::default(),
+            confirm_interval: None,
         });
         for member in 1..=hosts {
             let host = fleet.targets.len() as u32;

@@ -1,9 +1,10 @@
 //! The prober: one thread that turns the schedule into pings, pongs into rows, and rows into verdicts.
 //!
 //! One turn of its loop takes orders, empties the sockets, judges the pings whose timeout has ended, and sends the pings
-//! that are due. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
+//! that are due: those that confirm a silence, and those of the schedule. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
 //! them, are read before any ping of theirs is judged, so that a stalled monitor raises no false alarm.
 
+mod confirm;
 mod judge;
 mod orders;
 mod outages;
@@ -23,7 +24,7 @@ use probe_common::{
 };
 
 pub use self::orders::{Handle, Order};
-use self::outages::Outages;
+use self::{confirm::Confirmations, outages::Outages};
 use crate::{
     clock,
     core::schedule::Schedule,
@@ -68,6 +69,7 @@ pub struct Prober {
     fleet: Arc<Fleet>,
     schedule: Schedule,
     flights: Flights,
+    confirmations: Confirmations,
     outages: Outages,
     sockets: SocketEngine,
     kernel: Option<KernelEngine>,
@@ -111,6 +113,7 @@ impl Prober {
             fleet: Arc::default(),
             schedule: Schedule::new(),
             flights: Flights::default(),
+            confirmations: Confirmations::default(),
             outages: Outages::default(),
             sockets,
             classes: Vec::new(),
@@ -162,6 +165,7 @@ impl Prober {
                 self.outages.lost_pongs(from, clock::monotonic());
             }
             self.evaluate(heard.until);
+            self.confirm(heard.until)?;
             self.ping()?;
             self.vitals
                 .set_fit(!self.links.is_empty() && !self.outages.last());
@@ -175,7 +179,8 @@ impl Prober {
         }
         let idle = clock::monotonic() + IDLE;
         let evaluation = self.flights.next_end().map(|end| end + GRACE + PATIENCE);
-        [self.schedule.next_due(), evaluation]
+        let confirmation = self.confirmations.next_turn();
+        [self.schedule.next_due(), evaluation, confirmation]
             .into_iter()
             .flatten()
             .fold(idle, u64::min)

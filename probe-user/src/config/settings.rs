@@ -8,9 +8,12 @@ use super::{
     duration,
     problem::{Path, Problems},
     section::{Set, get, number, text},
-    yaml::{Entry, Node},
+    yaml::{Entry, Node, Value},
 };
-use crate::core::verdict::{Overload, Policy};
+use crate::core::{
+    confirm::MOST_IN_FLIGHT,
+    verdict::{Overload, Policy},
+};
 
 /// The keys that one section sets.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,7 @@ pub(super) struct Settings {
     port: Option<Set<u16>>,
     overload_cpu: Option<Set<u16>>,
     overload_memory: Option<Set<u16>>,
+    confirm_interval: Option<Set<Option<Duration>>>,
     /// Whether a value of theirs is a problem already, so that how they go together says nothing.
     broken: bool,
 }
@@ -35,6 +39,7 @@ pub(super) struct Effective {
     pub(super) timeout: Duration,
     pub(super) late_after: Duration,
     pub(super) policy: Policy,
+    pub(super) confirm_interval: Option<Duration>,
     pub(super) port: u16,
 }
 
@@ -49,7 +54,7 @@ const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::fro
 
 impl Settings {
     /// The names of the keys.
-    pub(super) const KEYS: [&str; 9] = [
+    pub(super) const KEYS: [&str; 10] = [
         "interval",
         "timeout",
         "late_after",
@@ -59,6 +64,7 @@ impl Settings {
         "port",
         "overload_cpu",
         "overload_memory",
+        "confirm_interval",
     ];
 
     /// Reads the keys of a section; `rank` tells how special it is.
@@ -85,6 +91,7 @@ impl Settings {
             port: section.port(),
             overload_cpu: section.percent("overload_cpu"),
             overload_memory: section.percent("overload_memory"),
+            confirm_interval: section.time_or_off("confirm_interval", &INTERVALS),
             broken: false,
         };
         read.broken = problems.len() > before;
@@ -105,6 +112,9 @@ impl Settings {
             overload_memory: self
                 .overload_memory
                 .or_else(|| below.overload_memory.clone()),
+            confirm_interval: self
+                .confirm_interval
+                .or_else(|| below.confirm_interval.clone()),
             broken: self.broken || below.broken,
         }
     }
@@ -145,6 +155,7 @@ impl Settings {
                     memory: value(self.overload_memory.as_ref(), usual.overload.memory),
                 },
             },
+            confirm_interval: value(self.confirm_interval.as_ref(), None),
             port: value(self.port.as_ref(), REFLECTOR_PORT),
         };
         if self.broken {
@@ -190,7 +201,45 @@ impl Settings {
                 problems,
             );
         }
+        self.check_confirmation(&effective, problems);
         effective
+    }
+
+    fn check_confirmation(&self, effective: &Effective, problems: &mut Problems) {
+        let Some(confirm) = effective.confirm_interval else {
+            return;
+        };
+        let (interval, timeout) = (effective.interval, effective.timeout);
+        let show = |time| duration::show(time);
+        if confirm > interval {
+            let what = format!(
+                "confirm_interval {} is longer than interval {}: nothing would be known sooner; make it {} or less",
+                show(confirm),
+                show(interval),
+                show(interval)
+            );
+            blame(
+                self.confirm_interval.as_ref(),
+                self.interval.as_ref(),
+                &what,
+                problems,
+            );
+        }
+        let in_flight = timeout.as_nanos().div_ceil(confirm.as_nanos());
+        if in_flight.min(u128::from(effective.policy.dead_after)) > MOST_IN_FLIGHT.into() {
+            let what = format!(
+                "confirm_interval {} is too short for timeout {}: more than {MOST_IN_FLIGHT} pings of a target would be out; make it {} or longer",
+                show(confirm),
+                show(timeout),
+                show(timeout / MOST_IN_FLIGHT)
+            );
+            blame(
+                self.confirm_interval.as_ref(),
+                self.timeout.as_ref(),
+                &what,
+                problems,
+            );
+        }
     }
 }
 
@@ -230,6 +279,19 @@ impl Section<'_> {
             return None;
         }
         Some(self.set(node, key, time))
+    }
+
+    fn time_or_off(
+        &mut self,
+        key: &str,
+        range: &RangeInclusive<Duration>,
+    ) -> Option<Set<Option<Duration>>> {
+        let node = get(self.entries, key)?;
+        if matches!(&node.value, Value::Text(text) if text == "off") {
+            return Some(self.set(node, key, None));
+        }
+        let time = self.time(key, range)?;
+        Some(self.set(node, key, Some(time.value)))
     }
 
     fn count(&mut self, key: &str, range: &RangeInclusive<u32>) -> Option<Set<u32>> {

@@ -109,6 +109,7 @@ impl Targets<'_> {
             timeout,
             late_after,
             policy,
+            confirm_interval,
             port,
         } = self
             .overrides
@@ -120,6 +121,7 @@ impl Targets<'_> {
             timeout,
             late_after,
             policy,
+            confirm_interval,
         };
         // Those of a group stand together at the end.
         let mut of_group = self

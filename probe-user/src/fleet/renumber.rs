@@ -175,6 +175,7 @@ mod tests {
                 timeout: Duration::from_secs(1),
                 late_after: Duration::from_millis(250),
                 policy: Policy::default(),
+                confirm_interval: None,
             });
             fleet.targets.extend(hosts.iter().map(|&host| {
                 let address = Some(([192, 0, 2, host], 4862).into());

@@ -19,6 +19,7 @@ fn class(group: u32) -> Class {
         timeout: Duration::from_secs(1),
         late_after: LATE_AFTER,
         policy: Policy::default(),
+        confirm_interval: None,
     }
 }
 

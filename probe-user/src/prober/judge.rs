@@ -6,7 +6,10 @@ use super::{GRACE, Prober, fetch, seconds};
 use crate::{
     changes::Change,
     clock,
-    core::verdict::{Outcome, State},
+    core::{
+        confirm::Sign,
+        verdict::{Outcome, State},
+    },
     engine::BATCH,
     flights::Flight,
 };
@@ -44,17 +47,13 @@ impl Prober {
         if !row.is_open(flight.seq) {
             return;
         }
-        let interface = || {
-            self.interfaces
-                .get(row.hop() as usize)
-                .copied()
-                .unwrap_or(0)
-        };
         let outcome = match row.answer(flight.seq) {
             Answer::Good if self.is_overloaded(row) => Outcome::Loaded,
             Answer::Good => Outcome::Good,
             Answer::Late => Outcome::Late,
-            Answer::None if self.outages.hid(interface(), flight.at, now) => Outcome::Unsent,
+            Answer::None if self.outages.hid(self.interface(row), flight.at, now) => {
+                Outcome::Unsent
+            }
             Answer::None => Outcome::Missed,
         };
         let path = self.settings.ports.path(flight.seq);
@@ -67,6 +66,15 @@ impl Prober {
             Outcome::Unsent => {}
         }
         self.judge(flight.target, row.class(), outcome, now);
+        if outcome == Outcome::Missed {
+            self.suspect(Sign::Missed, flight, now);
+        }
+    }
+
+    /// Index of the interface that the target's pings leave by; 0 = not known.
+    pub(super) fn interface(&self, row: &Row) -> u32 {
+        let index = self.interfaces.get(row.hop() as usize);
+        index.copied().unwrap_or(0)
     }
 
     /// Whether the host's newest pong told of more load than its policy allows.

@@ -99,6 +99,7 @@ impl Prober {
     /// step is taken a target is pinged as it was.
     fn change_fleet(&mut self, fleet: Arc<Fleet>, steps: Vec<Step>) {
         self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
+        self.confirmations.set_classes(&fleet.classes);
         self.vitals.set_groups(&fleet.groups);
         if self.steps.is_empty() {
             // As they are: to copy a million takes longer than a ping may be late.
@@ -115,6 +116,7 @@ impl Prober {
     pub(super) fn take(&mut self, step: Step, now: u64) {
         let (Step::Add(number) | Step::Change(number) | Step::Remove(number)) = step;
         let row = &self.live.table.rows()[number as usize];
+        self.confirmations.forget(number);
         if matches!(step, Step::Remove(_)) {
             self.schedule.remove(number);
             self.live.standings.clear(number);

@@ -141,6 +141,7 @@ fn large() -> Exporter {
         timeout: Duration::from_secs(1),
         late_after: Duration::from_millis(250),
         policy: Policy::default(),
+        confirm_interval: None,
     };
     let target = |number: u32| Target {
         name: None,
