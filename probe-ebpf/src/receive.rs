@@ -4,7 +4,7 @@ use probe_common::{maps::Fate, pong::Pong};
 
 use crate::{
     frame::{Datagram, Foreign, Frame},
-    maps::{self, CLASSES, ROWS, SETTINGS},
+    maps::{self, CLASSES, CLOCKS, ROWS, SETTINGS},
 };
 
 /// Judges a message to this monitor's port and writes its row; the frame is then consumed. What is no pong of this monitor,
@@ -27,6 +27,11 @@ pub fn receive(frame: &Frame) -> Result<Fate, Foreign> {
     let (fate, rtt) = pong.land(row, class, datagram.source, maps::now());
     if let Some(rtt) = rtt {
         maps::observe(class.group, rtt);
+        if let Some(exchange) = pong.exchange(row, rtt)
+            && let Some(clock) = CLOCKS.get(pong.target())
+        {
+            clock.set(exchange);
+        }
     }
     Ok(fate)
 }

@@ -159,8 +159,8 @@ impl Prober {
                 };
                 self.take(step, now);
             }
-            let rows = self.live.table.rows();
-            let heard = self.sockets.drain(rows, &self.classes, &self.settings)?;
+            let table = &self.live.table;
+            let heard = self.sockets.drain(table, &self.classes, &self.settings)?;
             if let Some(from) = heard.lost_since {
                 self.outages.lost_pongs(from, clock::monotonic());
             }

@@ -21,6 +21,7 @@ use crate::{
     complaint::Complaints,
     flights::Departure,
     metrics::{self, Vitals},
+    table::Table,
     tally::Tally,
     udp::{Datagram, Inbox, Outbox, Rejection, Socket, Waker, Watch, wait},
 };
@@ -192,7 +193,7 @@ impl SocketEngine {
     /// Reads the pongs that wait and records them, as far as one turn of the loop has time for.
     pub fn drain(
         &mut self,
-        rows: &[Row],
+        table: &Table,
         classes: &[Class],
         settings: &Settings,
     ) -> io::Result<Heard> {
@@ -208,7 +209,7 @@ impl SocketEngine {
                 // A pending ICMP error is also given to whoever reads next; it is told by the queue below.
                 let count = channel.socket.receive(&mut self.inbox).unwrap_or(0);
                 for datagram in self.inbox.datagrams() {
-                    receive(&datagram, rows, classes, settings, &self.tally);
+                    receive(&datagram, table, classes, settings, &self.tally);
                     until = datagram.received;
                     let dropped = datagram.dropped.wrapping_sub(channel.dropped);
                     if dropped > 0 {
@@ -272,7 +273,7 @@ impl Channel {
 /// Judges one datagram and records it if it counts.
 fn receive(
     datagram: &Datagram<'_>,
-    rows: &[Row],
+    table: &Table,
     classes: &[Class],
     settings: &Settings,
     tally: &Tally,
@@ -282,7 +283,8 @@ fn receive(
         Ok(packet) => match Pong::verify(&packet, settings) {
             Err(fate) => fate,
             Ok(pong) => {
-                let row = rows.get(pong.target() as usize);
+                let number = pong.target() as usize;
+                let row = table.rows().get(number);
                 let class = row.and_then(|row| classes.get(usize::from(row.class())));
                 let (Some(row), Some(class)) = (row, class) else {
                     tally.count(Fate::Stale);
@@ -292,6 +294,9 @@ fn receive(
                 let (fate, rtt) = pong.land(row, class, source, datagram.received);
                 if let Some(rtt) = rtt {
                     tally.observe(class.group, rtt);
+                    if let Some(exchange) = pong.exchange(row, rtt) {
+                        table.clocks()[number].set(exchange);
+                    }
                 }
                 fate
             }

@@ -121,6 +121,7 @@ impl Prober {
             self.schedule.remove(number);
             self.live.standings.clear(number);
             self.live.paths.clear(number);
+            self.live.table.clocks()[number as usize].clear();
             row.clear();
         }
         // If a later fleet has it no more, the step that removes it follows.
