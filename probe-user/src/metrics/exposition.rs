@@ -33,7 +33,7 @@ struct PerTarget {
     value: fn(&Reading<'_>) -> Option<Value>,
 }
 
-/// Series of a target that nothing is wrong with, whose host tells its boot and its load; a broken path has two more.
+/// Series of a target that nothing is wrong with, whose host tells its boot, its load and its time; a broken path has two more.
 pub const SERIES_PER_TARGET: usize = PER_TARGET.len() - 2;
 
 /// Series of a group: targets and changes by state, and a histogram with its sum, its count and the bucket of all.
@@ -43,9 +43,11 @@ enum Value {
     Number(u32),
     Ratio(f64),
     Seconds(Duration),
+    /// In ns; either sign.
+    Offset(i64),
 }
 
-const PER_TARGET: [PerTarget; 12] = [
+const PER_TARGET: [PerTarget; 15] = [
     PerTarget {
         name: "heartprobe_target_up",
         kind: "gauge",
@@ -105,6 +107,24 @@ const PER_TARGET: [PerTarget; 12] = [
         kind: "gauge",
         help: "Memory used of the host, as its last pong told it.",
         value: |reading| reading.health()[1].map(Value::Ratio),
+    },
+    PerTarget {
+        name: "heartprobe_target_clock_offset_seconds",
+        kind: "gauge",
+        help: "By how much the host's clock is ahead of the monitor's; true to half of the round-trip time.",
+        value: |reading| reading.clock_offset().map(Value::Offset),
+    },
+    PerTarget {
+        name: "heartprobe_target_forward_delay_seconds",
+        kind: "gauge",
+        help: "What the way to the host took; not there if the clocks cannot tell.",
+        value: |reading| reading.ways().map(|ways| Value::Seconds(ways.forward)),
+    },
+    PerTarget {
+        name: "heartprobe_target_return_delay_seconds",
+        kind: "gauge",
+        help: "What the way back from the host took; not there if the clocks cannot tell.",
+        value: |reading| reading.ways().map(|ways| Value::Seconds(ways.back)),
     },
     PerTarget {
         name: "heartprobe_target_path_loss_ratio",
@@ -174,6 +194,12 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
                 Value::Number(number) => text.number(number),
                 Value::Ratio(ratio) => text.ratio(ratio),
                 Value::Seconds(time) => text.seconds(time.as_nanos() as u64),
+                Value::Offset(nanos) => {
+                    if nanos < 0 {
+                        text.push(b"-");
+                    }
+                    text.seconds(nanos.unsigned_abs());
+                }
             }
             text.end()?;
         }
