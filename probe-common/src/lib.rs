@@ -1,7 +1,7 @@
 //! What heartprobe's kernel and user space share.
 //!
 //! The same source compiles for BPF and for the host: the message on the wire ([`wire`]), its tag
-//! ([`siphash`]) and the headers before it ([`headers`]), one target's cache line ([`row`]), the pings that
+//! ([`siphash`]) and the headers before it ([`headers`]), one target's cache line ([`row`]) and its host's clock ([`clock`]), the pings that
 //! are due ([`batch`]) and the ports that they leave from ([`ports`]), the values of the other BPF maps ([`maps`]), the rules by which a ping is answered
 //! ([`reflect`]), a pong is judged ([`pong`]) and a beat ([`beat`]), and what a simulated fleet does ([`simulation`]).
 #![no_std]
@@ -16,6 +16,7 @@ pub mod address;
 pub mod batch;
 pub mod beat;
 pub mod checksum;
+pub mod clock;
 pub mod headers;
 pub mod maps;
 pub mod pong;

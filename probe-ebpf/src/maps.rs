@@ -9,6 +9,7 @@ use aya_ebpf::{
 use probe_common::{
     batch::Batch,
     beat::BeatFate,
+    clock::Clock,
     maps::{Class, Fate, Histogram, Hop, Reflection, Reflector, Settings},
     row::Row,
     simulation::{Reply, Simulation},
@@ -17,6 +18,10 @@ use probe_common::{
 /// The table: one row a target.
 #[map]
 pub static ROWS: Array<Row> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// What pongs told of their hosts' clocks: beside each row.
+#[map]
+pub static CLOCKS: Array<Clock> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// What a row's class means.
 #[map]

@@ -8,7 +8,7 @@ use probe_common::{
 
 use crate::{
     frame::{Datagram, Foreign, Frame},
-    maps::{self, CLASSES, ROWS, SETTINGS},
+    maps::{self, CLASSES, CLOCKS, ROWS, SETTINGS},
 };
 
 /// What was taken in, and what became of it.
@@ -46,6 +46,11 @@ fn pong(frame: &Frame, datagram: &Datagram, settings: &Settings) -> Result<Fate,
     let (fate, rtt) = pong.land(row, class, datagram.source, maps::now());
     if let Some(rtt) = rtt {
         maps::observe(class.group, rtt);
+        if let Some(exchange) = pong.exchange(row, rtt)
+            && let Some(clock) = CLOCKS.get(pong.target())
+        {
+            clock.set(exchange);
+        }
     }
     Ok(fate)
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no async. Time is always an argument, in ns of the monotonic clock.
 
+pub mod confirm;
 pub mod host;
 pub mod path;
 pub mod schedule;

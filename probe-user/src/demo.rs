@@ -55,6 +55,7 @@ pub async fn start() -> io::Result<Fleet> {
             policy: Policy::default(),
             pinged: true,
             services: Arc::default(),
+            confirm_interval: None,
         });
         for member in 1..=hosts {
             let host = fleet.targets.len() as u32;

@@ -21,7 +21,7 @@ pub use self::{
     renumber::renumber,
     services::{Adopted, Promise, Service},
 };
-use crate::core::verdict::Policy;
+use crate::core::{confirm::Plan, verdict::Policy};
 
 /// Every target by its number, with the groups and classes that they refer to.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,8 @@ pub struct Class {
     pub pinged: bool,
     /// The services that each of its targets has.
     pub services: Arc<[Promise]>,
+    /// Between the pings that confirm a silence; `None`: there are none.
+    pub confirm_interval: Option<Duration>,
 }
 
 impl Class {
@@ -77,6 +79,34 @@ impl Class {
             late_after_ns: nanos(self.late_after),
             group: self.group,
         }
+    }
+
+    /// How its targets' silence is confirmed, if it is.
+    pub fn confirmation(&self) -> Option<Plan> {
+        let nanos = |time: Duration| time.as_nanos() as u64;
+        let interval = self.confirm_interval?;
+        Some(Plan::new(
+            nanos(self.late_after),
+            nanos(interval),
+            self.policy,
+        ))
+    }
+
+    /// Confirming pings a second for each target, when all fall silent at once: each gets its own, spread over an interval.
+    pub fn most_confirming(&self) -> f64 {
+        self.confirm_interval.map_or(0.0, |confirm| {
+            let most = f64::from(self.policy.dead_after - 1);
+            (most / self.interval.as_secs_f64()).min(1.0 / confirm.as_secs_f64())
+        })
+    }
+
+    /// Within what time after its death a target that was well is known to have missed so many pings (2 or more) in a row.
+    pub fn time_to_miss(&self, pings: u32) -> Duration {
+        let plain = self.interval * pings + self.timeout;
+        self.confirm_interval.map_or(plain, |confirm| {
+            let confirmed = self.late_after + confirm * (pings - 2) + self.timeout;
+            plain.min(self.interval + confirmed)
+        })
     }
 }
 

@@ -42,7 +42,8 @@ use crate::{
 pub struct Kernel {
     receive: OwnedFd,
     stamp: OwnedFd,
-    table: OwnedFd,
+    /// Rows and clocks.
+    table: [OwnedFd; 2],
     settings: Array<MapData, Value<Settings>>,
     classes: Array<MapData, Value<Class>>,
     services: Option<Directory>,
@@ -90,6 +91,7 @@ impl Kernel {
         let cpus = cpus()?;
         let sizes = [
             ("ROWS", room.rows),
+            ("CLOCKS", room.rows),
             ("CLASSES", room.classes),
             ("RTT", room.groups),
             ("HOPS", room.hops),
@@ -100,7 +102,7 @@ impl Kernel {
         Ok(Self {
             receive: load::program(&mut ebpf, "receive", Xdp::load)?,
             stamp: load::program(&mut ebpf, "stamp", SchedClassifier::load)?,
-            table: load::array(&ebpf, "ROWS")?,
+            table: [load::array(&ebpf, "ROWS")?, load::array(&ebpf, "CLOCKS")?],
             settings: maps::take(&mut ebpf, "SETTINGS")?,
             classes: maps::take(&mut ebpf, "CLASSES")?,
             services: Some(Directory(maps::take(&mut ebpf, "SERVICES")?)),
@@ -122,7 +124,8 @@ impl Kernel {
 
     /// The table that the programs write pongs into. Each call maps it anew.
     pub fn table(&self) -> io::Result<Table> {
-        Table::of_map(self.table.as_fd(), self.rows)
+        let [rows, clocks] = &self.table;
+        Table::of_maps(rows.as_fd(), clocks.as_fd(), self.rows)
     }
 
     /// Tells the programs keys, epoch and ports. Until then everything passes untouched.

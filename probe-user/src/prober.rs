@@ -1,9 +1,11 @@
 //! The prober: one thread that turns the schedule into pings, pongs into rows, and rows into verdicts.
 //!
-//! One turn of its loop takes orders, empties the sockets, judges the pings whose timeout has ended and the services whose session
-//! may have, and sends the pings that are due. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
-//! them, are read before any ping of theirs is judged, so that a stalled monitor raises no false alarm.
+//! One turn of its loop takes orders, empties the sockets, judges the pings whose timeout has ended and the services whose
+//! session may have, and sends the pings that are due: those that confirm a silence, and those of the schedule. The order
+//! matters: after a stall the pongs that waited in the sockets, with the kernel's time on them, are read before any ping of
+//! theirs is judged, so that a stalled monitor raises no false alarm.
 
+mod confirm;
 mod hosts;
 mod judge;
 mod orders;
@@ -27,7 +29,7 @@ use probe_common::{
 };
 
 pub use self::orders::{Handle, Order};
-use self::{outages::Outages, services::Services};
+use self::{confirm::Confirmations, outages::Outages, services::Services};
 use crate::{
     clock,
     core::schedule::Schedule,
@@ -86,6 +88,7 @@ pub struct Prober {
     fleet: Arc<Fleet>,
     schedule: Schedule,
     flights: Flights,
+    confirmations: Confirmations,
     outages: Outages,
     sockets: SocketEngine,
     beats: Option<BeatSockets>,
@@ -153,6 +156,7 @@ impl Prober {
             fleet: Arc::default(),
             schedule: Schedule::new(),
             flights: Flights::default(),
+            confirmations: Confirmations::default(),
             outages: Outages::default(),
             sockets,
             beats,
@@ -201,14 +205,15 @@ impl Prober {
                 };
                 self.take(step, now);
             }
-            let rows = self.live.table.rows();
-            let heard = self.sockets.drain(rows, &self.classes, &self.settings)?;
+            let table = &self.live.table;
+            let heard = self.sockets.drain(table, &self.classes, &self.settings)?;
             if let Some(from) = heard.lost_since {
                 self.outages.lost_pongs(from, clock::monotonic());
             }
             let beats_heard = self.hear(clock::monotonic())?;
             self.evaluate(heard.until);
             self.judge_sessions(beats_heard);
+            self.confirm(heard.until)?;
             self.ping()?;
             // Whoever pings nobody needs no link to ping by.
             let has_links = !self.links.is_empty() || self.schedule.next_due().is_none();
@@ -224,9 +229,11 @@ impl Prober {
         }
         let idle = clock::monotonic() + IDLE;
         let evaluation = self.flights.next_end().map(|end| end + GRACE + PATIENCE);
+        let confirmation = self.confirmations.next_turn();
         [
             self.schedule.next_due(),
             evaluation,
+            confirmation,
             self.services.next_look(),
         ]
         .into_iter()

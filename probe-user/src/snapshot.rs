@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use probe_common::{ports::Ports, row::Row};
+use probe_common::{clock::Exchange, ports::Ports, row::Row};
 
 use crate::{
     changes::Changes,
@@ -47,7 +47,29 @@ pub struct Snapshot<'a> {
     /// When it was taken, ns of the monotonic clock.
     at: u64,
     live: &'a Live,
+    wall: Wall,
 }
+
+/// The monitor's own real-time clock.
+#[derive(Clone, Copy, Debug)]
+struct Wall {
+    /// What leads to it from the monotonic one, see [`clock::offset`].
+    offset: u64,
+    /// Whether it is right.
+    right: bool,
+}
+
+/// How long each way of a ping takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// From the monitor to the host.
+    pub forward: Duration,
+    /// And back.
+    pub back: Duration,
+}
+
+/// A pong that tells no time may be newer than the last one that did by this, so that none is missed while it is written.
+const FRESH: u32 = 1;
 
 /// Everything known of one target.
 #[derive(Debug)]
@@ -68,6 +90,7 @@ pub struct Reading<'a> {
     pub late: u32,
     live: &'a Live,
     row: &'a Row,
+    wall: Wall,
 }
 
 /// Everything known of one service.
@@ -126,6 +149,10 @@ impl Live {
             fleet: self.fleet.load_full(),
             at: clock::monotonic(),
             live: self,
+            wall: Wall {
+                offset: clock::offset(),
+                right: clock::is_synchronised(),
+            },
         }
     }
 }
@@ -152,6 +179,7 @@ impl Snapshot<'_> {
             late: standings.late(number),
             live: self.live,
             row: &table.rows()[number as usize],
+            wall: self.wall,
         })
     }
 
@@ -237,6 +265,27 @@ impl Reading<'_> {
         [share((health >> 16) as u16), share(health as u16)]
     }
 
+    /// By how much its host's clock is ahead of this box's, ns, to half of its round-trip time; `None` where it does not tell
+    /// its time.
+    pub fn clock_offset(&self) -> Option<i64> {
+        Some(self.exchange()?.offset(self.wall.offset))
+    }
+
+    /// How long each way took last; `None` where the two clocks do not tell: this box's is not synchronised, or the two are apart
+    /// by more than a ping takes.
+    pub fn ways(&self) -> Option<Ways> {
+        let exchange = self.exchange().filter(|_| self.wall.right)?;
+        let [forward, back] = exchange.ways(self.wall.offset)?.map(Duration::from_nanos);
+        Some(Ways { forward, back })
+    }
+
+    /// What the host's newest pong told of its time.
+    fn exchange(&self) -> Option<Exchange> {
+        let told = self.live.table.clocks()[self.number as usize].get()?;
+        let (newest, _) = self.row.pong();
+        (newest.wrapping_sub(told.seq) <= FRESH).then_some(told)
+    }
+
     /// The path that loses more of its pings than its others, if one does.
     pub fn worst_path(&self) -> Option<Worst> {
         self.live.paths.worst(self.number)
@@ -253,5 +302,73 @@ impl Reading<'_> {
     pub fn rtt(&self) -> Option<Duration> {
         let (seq, nanos) = self.row.pong();
         (seq != 0).then(|| Duration::from_nanos(nanos.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{core::verdict::Policy, fleet::Group};
+
+    #[test]
+    fn ways_are_told_by_two_right_clocks_and_fresh_times_alone() {
+        let class = Class {
+            group: 0,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            late_after: Duration::from_millis(250),
+            policy: Policy::default(),
+            confirm_interval: None,
+            pinged: true,
+            services: [].into(),
+        };
+        let target = Target {
+            name: None,
+            address: None,
+            class: 0,
+        };
+        let group = Group {
+            name: "a".into(),
+            labels: Vec::new(),
+            gone: false,
+        };
+        let live = Live::new(Arc::new(Table::in_memory(1).unwrap()), 1, 1);
+        live.fleet.store(Arc::new(Fleet {
+            groups: vec![group],
+            classes: vec![class],
+            targets: vec![Some(target)],
+            ..Fleet::default()
+        }));
+        let told = |right| {
+            let mut snapshot = live.snapshot();
+            snapshot.wall = Wall {
+                offset: 1_000_000,
+                right,
+            };
+            let reading = snapshot.reading(0).unwrap();
+            (reading.clock_offset(), reading.ways())
+        };
+        assert_eq!(told(true), (None, None), "nothing was told");
+
+        let (row, clock) = (&live.table.rows()[0], &live.table.clocks()[0]);
+        let pong = |received| {
+            let seq = row.open();
+            row.record(seq, 900, false, u32::MAX, 0);
+            if let Some(exchange) = Exchange::new(seq, 50, received, received, 900) {
+                clock.set(exchange);
+            }
+        };
+        pong(1_000_050 + 300);
+        let ways = Ways {
+            forward: Duration::from_nanos(300),
+            back: Duration::from_nanos(600),
+        };
+        assert_eq!(told(true), (Some(-150), Some(ways)));
+        assert_eq!(told(false), (Some(-150), None), "this box's clock is free");
+        pong(1_000_050 + 1_000);
+        assert_eq!(told(true), (Some(550), None), "the way back is negative");
+        pong(0);
+        pong(0);
+        assert_eq!(told(true), (None, None), "it tells none any more");
     }
 }

@@ -9,10 +9,13 @@ use super::{
     problem::{Path, Problems},
     section::{Set, get, number, text, word},
     services::{self, Named},
-    yaml::{Entry, Node},
+    yaml::{Entry, Node, Value},
 };
 use crate::{
-    core::verdict::{Overload, Policy},
+    core::{
+        confirm::MOST_IN_FLIGHT,
+        verdict::{Overload, Policy},
+    },
     fleet::Promise,
 };
 
@@ -32,6 +35,7 @@ pub(super) struct Settings {
     services: Option<Set<Arc<[Named]>>>,
     session_timeout: Option<Set<Duration>>,
     beat_interval: Option<Set<Duration>>,
+    confirm_interval: Option<Set<Option<Duration>>>,
     /// Whether a value of theirs is a problem already, so that how they go together says nothing.
     broken: bool,
 }
@@ -43,6 +47,7 @@ pub(super) struct Effective {
     pub(super) timeout: Duration,
     pub(super) late_after: Duration,
     pub(super) policy: Policy,
+    pub(super) confirm_interval: Option<Duration>,
     pub(super) port: u16,
     pub(super) pinged: bool,
     pub(super) services: Arc<[Promise]>,
@@ -59,7 +64,7 @@ const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::fro
 
 impl Settings {
     /// The names of the keys.
-    pub(super) const KEYS: [&str; 13] = [
+    pub(super) const KEYS: [&str; 14] = [
         "interval",
         "timeout",
         "late_after",
@@ -73,6 +78,7 @@ impl Settings {
         "services",
         "session_timeout",
         "beat_interval",
+        "confirm_interval",
     ];
 
     /// Reads the keys of a section; `rank` tells how special it is.
@@ -103,6 +109,7 @@ impl Settings {
             services: section.services(),
             session_timeout: section.time("session_timeout", &services::TIMEOUTS),
             beat_interval: section.time("beat_interval", &services::INTERVALS),
+            confirm_interval: section.time_or_off("confirm_interval", &INTERVALS),
             broken: false,
         };
         read.broken = problems.len() > before;
@@ -129,6 +136,9 @@ impl Settings {
                 .session_timeout
                 .or_else(|| below.session_timeout.clone()),
             beat_interval: self.beat_interval.or_else(|| below.beat_interval.clone()),
+            confirm_interval: self
+                .confirm_interval
+                .or_else(|| below.confirm_interval.clone()),
             broken: self.broken || below.broken,
         }
     }
@@ -169,6 +179,7 @@ impl Settings {
                     memory: value(self.overload_memory.as_ref(), usual.overload.memory),
                 },
             },
+            confirm_interval: value(self.confirm_interval.as_ref(), None),
             port: value(self.port.as_ref(), REFLECTOR_PORT),
             pinged: value(self.pings.as_ref(), true),
             services: self.promises(critical_after as u8, problems),
@@ -216,7 +227,45 @@ impl Settings {
                 problems,
             );
         }
+        self.check_confirmation(&effective, problems);
         effective
+    }
+
+    fn check_confirmation(&self, effective: &Effective, problems: &mut Problems) {
+        let Some(confirm) = effective.confirm_interval else {
+            return;
+        };
+        let (interval, timeout) = (effective.interval, effective.timeout);
+        let show = |time| duration::show(time);
+        if confirm > interval {
+            let what = format!(
+                "confirm_interval {} is longer than interval {}: nothing would be known sooner; make it {} or less",
+                show(confirm),
+                show(interval),
+                show(interval)
+            );
+            blame(
+                self.confirm_interval.as_ref(),
+                self.interval.as_ref(),
+                &what,
+                problems,
+            );
+        }
+        let in_flight = timeout.as_nanos().div_ceil(confirm.as_nanos());
+        if in_flight.min(u128::from(effective.policy.dead_after)) > MOST_IN_FLIGHT.into() {
+            let what = format!(
+                "confirm_interval {} is too short for timeout {}: more than {MOST_IN_FLIGHT} pings of a target would be out; make it {} or longer",
+                show(confirm),
+                show(timeout),
+                show(timeout / MOST_IN_FLIGHT)
+            );
+            blame(
+                self.confirm_interval.as_ref(),
+                self.timeout.as_ref(),
+                &what,
+                problems,
+            );
+        }
     }
 }
 
@@ -258,6 +307,19 @@ impl Section<'_> {
         let node = get(self.entries, key)?;
         let time = duration::read_in(node, &self.path.key(key), range, self.problems)?;
         Some(self.set(node, key, time))
+    }
+
+    fn time_or_off(
+        &mut self,
+        key: &str,
+        range: &RangeInclusive<Duration>,
+    ) -> Option<Set<Option<Duration>>> {
+        let node = get(self.entries, key)?;
+        if matches!(&node.value, Value::Text(text) if text == "off") {
+            return Some(self.set(node, key, None));
+        }
+        let time = self.time(key, range)?;
+        Some(self.set(node, key, Some(time.value)))
     }
 
     fn count(&mut self, key: &str, range: &RangeInclusive<u32>) -> Option<Set<u32>> {

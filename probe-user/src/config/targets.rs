@@ -109,6 +109,7 @@ impl Targets<'_> {
             timeout,
             late_after,
             policy,
+            confirm_interval,
             port,
             pinged,
             services,
@@ -124,6 +125,7 @@ impl Targets<'_> {
             policy,
             pinged,
             services,
+            confirm_interval,
         };
         // Those of a group stand together at the end.
         let mut of_group = self

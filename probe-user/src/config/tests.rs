@@ -378,6 +378,41 @@ fn loads_that_are_too_much() {
 }
 
 #[test]
+fn silence_may_be_confirmed() {
+    let config = read(
+        "defaults: {confirm_interval: 500ms}\n\
+         groups:\n\
+         - {name: a, targets: [192.0.2.1, 192.0.2.2], overrides: [{match: 192.0.2.2, confirm_interval: off}]}\n\
+         - {name: b, dead_after: 4, interval: 1s, targets: [192.0.2.3]}",
+    )
+    .unwrap();
+    let [on, off, short] = &config.classes[..] else {
+        panic!("{:?}", config.classes);
+    };
+    assert_eq!(on.time_to_miss(3), Duration::from_millis(6_750));
+    assert_eq!(on.time_to_miss(2), Duration::from_millis(6_250));
+    assert_eq!(off.time_to_miss(3), Duration::from_secs(16));
+    assert_eq!(off.confirmation(), None);
+    assert_eq!(short.time_to_miss(4), Duration::from_millis(3_250));
+    assert_eq!(short.confirmation().map(|plan| plan.most), Some(3));
+    assert_eq!((on.most_confirming(), short.most_confirming()), (0.4, 2.0));
+
+    assert_eq!(
+        says(
+            "groups:\n\
+             - {name: a, confirm_interval: 6s, targets: []}\n\
+             - {name: b, confirm_interval: 10ms, dead_after: 100, targets: []}\n\
+             - {name: c, confirm_interval: 5ms, targets: []}\n\
+             - {name: d, confirm_interval: no, targets: []}"
+        ),
+        "hp.yml:2:31: groups[0].confirm_interval: confirm_interval 6s is longer than interval 5s: nothing would be known sooner; make it 5s or less\n\
+         hp.yml:3:31: groups[1].confirm_interval: confirm_interval 10ms is too short for timeout 1s: more than 32 pings of a target would be out; make it 31ms250us or longer\n\
+         hp.yml:4:31: groups[2].confirm_interval: 5ms is out of range; it must be 10ms to 1h\n\
+         hp.yml:5:31: groups[3].confirm_interval: \"no\" is no duration; write one like 5s, 250ms or 1m30s"
+    );
+}
+
+#[test]
 fn how_pings_leave() {
     let groups = "groups: [{name: a, targets: []}]";
     assert_eq!(read(groups).unwrap().transmit, Transmit::default());

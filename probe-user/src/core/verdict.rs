@@ -232,6 +232,16 @@ impl Standing {
         Self { state, ..self }
     }
 
+    /// Whether it answers, and its last ping was answered in time.
+    pub const fn is_well(self) -> bool {
+        matches!(self.state, State::Up | State::Zombie) && self.good > 0 && self.unsent == 0
+    }
+
+    /// Whether the monitor could not send its last ping, or not hear the pong.
+    pub const fn is_blind(self) -> bool {
+        self.unsent > 0
+    }
+
     /// As one word, which a reader on another thread sees whole.
     pub const fn to_bits(self) -> u64 {
         (self.missed as u64) << 32

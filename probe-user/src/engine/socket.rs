@@ -24,6 +24,7 @@ use crate::{
     complaint::Complaints,
     flights::Departure,
     metrics::{self, Vitals},
+    table::Table,
     tally::Tally,
     udp::{Datagram, Inbox, Outbox, Rejection, Socket, Waker, Watch, wait},
 };
@@ -183,7 +184,7 @@ impl SocketEngine {
     /// Reads the pongs that wait and records them, as far as one turn of the loop has time for.
     pub fn drain(
         &mut self,
-        rows: &[Row],
+        table: &Table,
         classes: &[Class],
         settings: &Settings,
     ) -> io::Result<Heard> {
@@ -198,7 +199,7 @@ impl SocketEngine {
                 &mut self.inbox,
                 BATCH,
                 &mut channel.dropped,
-                |datagram| receive(datagram, rows, classes, settings, &self.tally),
+                |datagram| receive(datagram, table, classes, settings, &self.tally),
             );
             if lost > 0 {
                 self.vitals.overflows.inc_by(lost.into());
@@ -256,7 +257,7 @@ impl Channel {
 /// Judges one datagram and records it if it counts.
 fn receive(
     datagram: &Datagram<'_>,
-    rows: &[Row],
+    table: &Table,
     classes: &[Class],
     settings: &Settings,
     tally: &Tally,
@@ -266,7 +267,8 @@ fn receive(
         Ok(packet) => match Pong::verify(&packet, settings) {
             Err(fate) => fate,
             Ok(pong) => {
-                let row = rows.get(pong.target() as usize);
+                let number = pong.target() as usize;
+                let row = table.rows().get(number);
                 let class = row.and_then(|row| classes.get(usize::from(row.class())));
                 let (Some(row), Some(class)) = (row, class) else {
                     tally.count(Fate::Stale);
@@ -276,6 +278,9 @@ fn receive(
                 let (fate, rtt) = pong.land(row, class, source, datagram.received);
                 if let Some(rtt) = rtt {
                     tally.observe(class.group, rtt);
+                    if let Some(exchange) = pong.exchange(row, rtt) {
+                        table.clocks()[number].set(exchange);
+                    }
                 }
                 fate
             }

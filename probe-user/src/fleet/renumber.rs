@@ -179,6 +179,7 @@ mod tests {
                 policy: Policy::default(),
                 pinged: true,
                 services: [].into(),
+                confirm_interval: None,
             });
             fleet.targets.extend(hosts.iter().map(|&host| {
                 let address = Some(([192, 0, 2, host], 4862).into());

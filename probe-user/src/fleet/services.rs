@@ -91,6 +91,7 @@ impl Fleet {
             timeout: Duration::from_secs(1),
             late_after: Duration::from_secs(1),
             policy: Policy::default(),
+            confirm_interval: None,
             pinged: false,
             services: Arc::default(),
         });

@@ -39,8 +39,8 @@ struct PerTarget {
 
 pub use self::services::SERIES_PER_SERVICE;
 
-/// Series of a target that nothing is wrong with, whose host tells its boot and its load; a broken path has two more, and
-/// services one.
+/// Series of a target that nothing is wrong with, whose host tells its boot, its load and its time; a broken path has two more,
+/// and services one.
 pub const SERIES_PER_TARGET: usize = PER_TARGET.len() - 3;
 
 /// Series of a group: targets, services and changes by state, and a histogram with its sum, its count and the bucket of all.
@@ -50,6 +50,8 @@ enum Value {
     Number(u32),
     Ratio(f64),
     Seconds(Duration),
+    /// In ns; either sign.
+    Offset(i64),
 }
 
 impl<W: Write> Text<'_, W> {
@@ -58,11 +60,17 @@ impl<W: Write> Text<'_, W> {
             Value::Number(number) => self.number(*number),
             Value::Ratio(ratio) => self.ratio(*ratio),
             Value::Seconds(time) => self.seconds(time.as_nanos() as u64),
+            Value::Offset(nanos) => {
+                if *nanos < 0 {
+                    self.push(b"-");
+                }
+                self.seconds(nanos.unsigned_abs());
+            }
         }
     }
 }
 
-const PER_TARGET: [PerTarget; 13] = [
+const PER_TARGET: [PerTarget; 16] = [
     PerTarget {
         name: "heartprobe_target_up",
         kind: "gauge",
@@ -128,6 +136,24 @@ const PER_TARGET: [PerTarget; 13] = [
         kind: "gauge",
         help: "Whether beats of its services arrive; not there if it has none.",
         value: |reading| Some(Value::Number(reading.verdict.beats?.into())),
+    },
+    PerTarget {
+        name: "heartprobe_target_clock_offset_seconds",
+        kind: "gauge",
+        help: "By how much the host's clock is ahead of the monitor's; true to half of the round-trip time.",
+        value: |reading| reading.clock_offset().map(Value::Offset),
+    },
+    PerTarget {
+        name: "heartprobe_target_forward_delay_seconds",
+        kind: "gauge",
+        help: "What the way to the host took; not there if the clocks cannot tell.",
+        value: |reading| reading.ways().map(|ways| Value::Seconds(ways.forward)),
+    },
+    PerTarget {
+        name: "heartprobe_target_return_delay_seconds",
+        kind: "gauge",
+        help: "What the way back from the host took; not there if the clocks cannot tell.",
+        value: |reading| reading.ways().map(|ways| Value::Seconds(ways.back)),
     },
     PerTarget {
         name: "heartprobe_target_path_loss_ratio",

@@ -25,6 +25,7 @@ fn class(group: u32) -> Class {
         policy: Policy::default(),
         pinged: true,
         services: [].into(),
+        confirm_interval: None,
     }
 }
 

@@ -3,7 +3,12 @@
 use probe_common::row::{Answer, Row};
 
 use super::{GRACE, Prober, fetch, seconds};
-use crate::{clock, core::verdict::Outcome, engine::BATCH, flights::Flight};
+use crate::{
+    clock,
+    core::{confirm::Sign, verdict::Outcome},
+    engine::BATCH,
+    flights::Flight,
+};
 
 impl Prober {
     /// Judges every ping whose timeout ended before `heard`, until when all pongs have been read: where more pongs wait than
@@ -38,12 +43,13 @@ impl Prober {
         if !row.is_open(flight.seq) {
             return;
         }
-        let interface = || self.interface(flight.target);
         let outcome = match row.answer(flight.seq) {
             Answer::Good if self.is_overloaded(row) => Outcome::Loaded,
             Answer::Good => Outcome::Good,
             Answer::Late => Outcome::Late,
-            Answer::None if self.outages.hid(interface(), flight.at, now) => Outcome::Unsent,
+            Answer::None if self.outages.hid(self.interface(row), flight.at, now) => {
+                Outcome::Unsent
+            }
             Answer::None => Outcome::Missed,
         };
         if let Some(host) = self.services.hosts.get_mut(flight.target) {
@@ -65,6 +71,15 @@ impl Prober {
             Outcome::Unsent => {}
         }
         self.judge(flight.target, row.class(), outcome, now);
+        if outcome == Outcome::Missed {
+            self.suspect(Sign::Missed, flight, now);
+        }
+    }
+
+    /// Index of the interface that the target's pings leave by; 0 = not known.
+    pub(super) fn interface(&self, row: &Row) -> u32 {
+        let index = self.interfaces.get(row.hop() as usize);
+        index.copied().unwrap_or(0)
     }
 
     /// Whether the host's newest pong told of more load than its policy allows.

@@ -99,6 +99,7 @@ impl Prober {
     /// step is taken a target is pinged as it was.
     fn change_fleet(&mut self, fleet: Arc<Fleet>, steps: Vec<Step>) {
         self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
+        self.confirmations.set_classes(&fleet.classes);
         self.vitals.set_groups(&fleet.groups);
         if self.steps.is_empty() {
             // As they are: to copy a million takes longer than a ping may be late.
@@ -113,6 +114,9 @@ impl Prober {
 
     /// Brings one target's row, verdict and phase, or one service, to the new fleet; all others keep theirs.
     pub(super) fn take(&mut self, step: Step, now: u64) {
+        if let Step::Add(number) | Step::Change(number) | Step::Remove(number) = step {
+            self.confirmations.forget(number);
+        }
         match step {
             Step::Add(number) => {
                 self.place(number, now, |row, address, port, class| {
@@ -130,6 +134,7 @@ impl Prober {
                 self.schedule.remove(number);
                 self.live.standings.clear(number);
                 self.live.paths.clear(number);
+                self.live.table.clocks()[number as usize].clear();
                 self.live.table.rows()[number as usize].clear();
             }
             Step::Service(number) => self.place_service(number, now),

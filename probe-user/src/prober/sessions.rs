@@ -72,7 +72,8 @@ impl Prober {
         if heard.at > looked {
             self.take_health(target, row.health(), row.boot());
         }
-        let (hears_since, deaf) = self.outages.hears_since(self.interface(target));
+        let host = &live.table.rows()[target as usize];
+        let (hears_since, deaf) = self.outages.hears_since(self.interface(host));
         let silence = Silence {
             beat: (heard.at != 0).then(|| now.saturating_sub(heard.at)),
             heard: now.saturating_sub(heard.at.max(begun).max(hears_since)),
@@ -175,12 +176,6 @@ impl Prober {
             services.outlived |= state == State::Dead && host.answered > at;
         }
         Some((services, services.arrive))
-    }
-
-    /// The interface that a target is reached by; 0 if that is not known.
-    pub(super) fn interface(&self, target: u32) -> u32 {
-        let hop = self.live.table.rows()[target as usize].hop();
-        self.interfaces.get(hop as usize).copied().unwrap_or(0)
     }
 
     /// The port that beats come to; 0 if none are heard.

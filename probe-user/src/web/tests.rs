@@ -143,6 +143,7 @@ fn large() -> Exporter {
         policy: Policy::default(),
         pinged: true,
         services: [].into(),
+        confirm_interval: None,
     };
     let target = |number: u32| Target {
         name: None,

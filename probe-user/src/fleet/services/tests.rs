@@ -20,6 +20,7 @@ fn fleet(services: &[&str], hosts: &[(&str, u8)]) -> Fleet {
         timeout: Duration::from_secs(1),
         late_after: Duration::from_secs(1),
         policy: Policy::default(),
+        confirm_interval: None,
         pinged: true,
         services: services.iter().map(promise).collect(),
     });
