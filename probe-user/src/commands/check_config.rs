@@ -11,7 +11,7 @@ use self::traffic::Traffic;
 use crate::{
     config::{self, Config, Host, show_duration as show},
     fleet::{Class, Detail},
-    metrics::exposition::{SERIES_PER_GROUP, SERIES_PER_TARGET},
+    metrics::exposition::{SERIES_PER_GROUP, SERIES_PER_SERVICE, SERIES_PER_TARGET},
     resolve::Names,
 };
 
@@ -84,6 +84,7 @@ impl fmt::Display for Report<'_> {
             names += usize::from(matches!(target.host, Host::Name(_)));
         }
         self.detection(f, &hosts)?;
+        self.services(f, &hosts)?;
         writeln!(f)?;
         writeln!(f, "{} targets, {names} of them names", config.targets.len())?;
         self.traffic(f, &hosts, names > 0)?;
@@ -114,23 +115,67 @@ impl Report<'_> {
         ];
         let mut rows = vec![headings.map(str::to_owned)];
         for (class, &[v4, v6]) in config.classes.iter().zip(hosts) {
-            let pings = pings(class, [v4, v6]);
+            let (pings, beats) = (pings(class, [v4, v6]), beats(class, [v4, v6]));
+            let of_pings = |text: String| {
+                if class.pinged { text } else { "-".to_owned() }
+            };
             rows.push([
                 config.groups[class.group as usize].name.to_string(),
                 (v4 + v6).to_string(),
-                show(class.interval),
-                show(class.timeout),
+                of_pings(show(class.interval)),
+                of_pings(show(class.timeout)),
                 class
                     .confirm_interval
                     .map_or_else(|| "off".to_owned(), show),
-                show(class.time_to_miss(class.policy.critical_after.into())),
-                show(class.time_to_miss(class.policy.dead_after)),
+                of_pings(show(class.time_to_miss(class.policy.critical_after.into()))),
+                of_pings(show(class.time_to_miss(class.policy.dead_after))),
                 format!("{:.1}", pings.packets),
                 // As many pongs come back as pings go out, of the same size.
-                (pings * 2.0).month(v4 + v6),
+                [pings * 2.0, beats]
+                    .into_iter()
+                    .sum::<Traffic>()
+                    .month(v4 + v6),
             ]);
         }
         write_table(f, &rows)
+    }
+
+    /// How soon the end of a service is known, by class and service; nothing where there are none.
+    fn services(&self, f: &mut fmt::Formatter<'_>, hosts: &[[u64; 2]]) -> fmt::Result {
+        let Self(config) = self;
+        let headings = [
+            "group",
+            "service",
+            "hosts",
+            "a beat each",
+            "critical within",
+            "dead within",
+        ];
+        let mut rows = vec![headings.map(str::to_owned)];
+        for (class, &[v4, v6]) in config.classes.iter().zip(hosts) {
+            for promise in class.services.iter() {
+                let bounds = promise.terms.bounds(0);
+                let time = |nanos| show(Duration::from_nanos(nanos));
+                let asked = if promise.terms.timeout == 0 {
+                    ", or as its sender asks"
+                } else {
+                    ""
+                };
+                rows.push([
+                    config.groups[class.group as usize].name.to_string(),
+                    promise.name.to_string(),
+                    (v4 + v6).to_string(),
+                    time(bounds.interval),
+                    time(bounds.overdue),
+                    time(bounds.timeout) + asked,
+                ]);
+            }
+        }
+        if rows.len() > 1 {
+            writeln!(f)?;
+            write_table(f, &rows)?;
+        }
+        Ok(())
     }
 
     /// What goes over the wire: a line for each kind of message.
@@ -154,6 +199,13 @@ impl Report<'_> {
                 "confirmation: nothing as long as hosts answer; up to {most} more, when all that have it fall silent at once"
             )?;
         }
+        let beats: Traffic = classes().map(|(class, hosts)| beats(class, hosts)).sum();
+        if beats.packets > 0.0 {
+            writeln!(
+                f,
+                "{beats} of beats to each monitor; where senders ask for acks, as many come back"
+            )?;
+        }
         Ok(())
     }
 
@@ -168,16 +220,38 @@ impl Report<'_> {
         };
         writeln!(
             f,
-            "series, metrics.detail {}: {of_targets}, and {SERIES_PER_GROUP} for each of {} groups",
+            "series, metrics.detail {}: {of_targets}, and {SERIES_PER_GROUP} for each of {} groups{}",
             detail.name(),
-            config.groups.len()
+            config.groups.len(),
+            match (detail, config.services()) {
+                (_, 0) | (Detail::Groups, _) => String::new(),
+                (Detail::All, services) => format!(
+                    ", and {} for {services} services",
+                    SERIES_PER_SERVICE * services
+                ),
+                (Detail::Exceptions, _) =>
+                    format!(", and {SERIES_PER_SERVICE} for each service that is not up"),
+            }
         )
     }
 }
 
 /// The pings to so many IPv4 and IPv6 hosts of a class.
 fn pings(class: &Class, [v4, v6]: [u64; 2]) -> Traffic {
+    if !class.pinged {
+        return Traffic::default();
+    }
     Traffic::of_each(v4, v6) * (1.0 / class.interval.as_secs_f64())
+}
+
+/// The beats of the services of so many IPv4 and IPv6 hosts of a class.
+fn beats(class: &Class, [v4, v6]: [u64; 2]) -> Traffic {
+    let services = class.services.iter();
+    let of_each = |nanos: u64| 1.0 / Duration::from_nanos(nanos).as_secs_f64();
+    let beats: f64 = services
+        .map(|promise| of_each(promise.terms.bounds(0).interval))
+        .sum();
+    Traffic::of_each(v4, v6) * beats
 }
 
 /// Columns as wide as their widest cell: names to the left, numbers to the right.

@@ -35,6 +35,8 @@ pub struct Terms {
 /// What silence means to a service, ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// What is expected between two beats.
+    pub interval: u64,
     /// Silence that makes it `critical`.
     pub overdue: u64,
     /// Silence that ends its session.
@@ -54,6 +56,7 @@ impl Terms {
             interval => interval,
         };
         Bounds {
+            interval,
             overdue: (interval * u64::from(self.critical_after)).min(timeout),
             timeout,
         }
