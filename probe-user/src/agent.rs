@@ -282,7 +282,9 @@ impl Agent {
                 Ok(())
             }
             Err(error) => {
-                self.reflector = self.places.as_ref().map(start).transpose()?;
+                let before = self.places.take();
+                self.reflector = before.as_ref().map(start).transpose()?;
+                self.places = before;
                 Err(error).context("answering pings (reflect: off leaves that to another)")
             }
         }

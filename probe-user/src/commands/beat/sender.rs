@@ -125,8 +125,10 @@ impl Sender {
         let beat = self.pulse.next(clock::monotonic(), self.vitals);
         for to in self.monitors.iter_mut().filter(|to| whom(to)) {
             let Some(address) = to.recipient.address() else {
-                // Why is told where it was looked up.
-                to.outcome = Err(format!("{} is not resolved", to.recipient.name));
+                // Why is told where it was looked up, and known here if the first look failed.
+                if to.outcome.is_ok() {
+                    to.outcome = Err(format!("{} is not resolved", to.recipient.name));
+                }
                 continue;
             };
             let before = to.outcome.is_ok();
