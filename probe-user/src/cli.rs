@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check_config, demo, keygen, ping, reflect, run, simulate, version};
+use crate::commands::{
+    agent, beat, check_config, demo, keygen, ping, reflect, run, simulate, version,
+};
 
 /// A heartbeat prober: pings a fleet over UDP, takes the time of every pong in the kernel, and tells which hosts are
 /// up, overloaded, critical or dead.
@@ -24,6 +26,8 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Reflect(reflect::Args),
+    Agent(agent::Args),
+    Beat(beat::Args),
     Demo(demo::Args),
     Simulate(simulate::Args),
     Ping(ping::Args),
@@ -38,6 +42,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(),
             Command::Reflect(args) => args.run(),
+            Command::Agent(args) => args.run(),
+            Command::Beat(args) => args.run(),
             Command::Demo(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Ping(args) => args.run(),

@@ -1,5 +1,7 @@
 //! What `heartprobe COMMAND` does, a file a command.
 
+pub mod agent;
+pub mod beat;
 pub mod check_config;
 pub mod demo;
 pub mod keygen;

@@ -3,6 +3,7 @@
 //! The whole file is read before anything is said, so that one look shows all that is wrong with it.
 
 pub mod address;
+pub mod agent;
 mod duplicates;
 mod duration;
 mod groups;

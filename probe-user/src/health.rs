@@ -1,8 +1,9 @@
-//! How this host fares, as its pongs tell it: CPU load, memory used, boot id; from procfs (proc(5)).
+//! How this host fares, as its pongs and beats tell it: CPU load, memory used, boot id, name; from procfs (proc(5)).
 
 use std::fs;
 
 use probe_common::{siphash::identity, wire::HEALTH_UNKNOWN};
+use rustix::system::uname;
 
 /// What a 16-bit share says if it is not known.
 const UNKNOWN: u16 = u16::MAX;
@@ -50,6 +51,11 @@ fn health(cpu: Option<u16>, memory: Option<u16>) -> u32 {
 /// A hash of the host's boot id; 0 if it is not known.
 pub fn boot() -> u32 {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or(0, |id| identity(id.trim()) as u32)
+}
+
+/// The name that this host has given itself.
+pub fn host_name() -> String {
+    uname().nodename().to_string_lossy().into_owned()
 }
 
 fn jiffies(stat: &str) -> Option<Jiffies> {

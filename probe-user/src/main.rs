@@ -1,6 +1,8 @@
 //! heartprobe: a heartbeat probe appliance for one dedicated monitoring box.
 
+mod agent;
 mod changes;
+mod checks;
 mod cli;
 mod clock;
 mod commands;
@@ -18,9 +20,12 @@ mod keys;
 mod metrics;
 mod monitor;
 mod network;
+mod outlet;
 mod paths;
 mod prober;
+mod pulse;
 mod random;
+mod recipient;
 mod reflector;
 mod resolve;
 mod sessions;

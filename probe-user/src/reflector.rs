@@ -1,5 +1,7 @@
 //! The reflector in user space: answers pings on this host, from the very address that was pinged.
 
+mod host;
+
 use std::{
     io,
     net::SocketAddr,
@@ -16,6 +18,7 @@ use probe_common::{
     wire::Packet,
 };
 
+pub use self::host::{HostReflector, Places};
 use crate::{
     clock,
     udp::{Inbox, Options, Outbox, Socket, Waker, wait},

@@ -27,6 +27,11 @@ pub fn get(namespace: &Namespace, at: SocketAddr, path: &str) -> io::Result<Resp
     request("GET", namespace, at, path)
 }
 
+/// Asks the server at `at`, outside of any namespace, for `path`.
+pub fn get_here(at: SocketAddr, path: &str) -> io::Result<Response> {
+    exchange("GET", TcpStream::connect_timeout(&at, TIMEOUT)?, at, path)
+}
+
 /// Posts nothing to `path`.
 pub fn post(namespace: &Namespace, at: SocketAddr, path: &str) -> io::Result<Response> {
     request("POST", namespace, at, path)
@@ -38,7 +43,16 @@ fn request(
     at: SocketAddr,
     path: &str,
 ) -> io::Result<Response> {
-    let mut stream = namespace.enter(|| TcpStream::connect_timeout(&at, TIMEOUT))?;
+    let stream = namespace.enter(|| TcpStream::connect_timeout(&at, TIMEOUT))?;
+    exchange(method, stream, at, path)
+}
+
+fn exchange(
+    method: &str,
+    mut stream: TcpStream,
+    at: SocketAddr,
+    path: &str,
+) -> io::Result<Response> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     // Version 1.0: the server closes when it is done, and sends no chunks.
     write!(

@@ -6,6 +6,7 @@
     reason = "whatever goes wrong in a test panics: that is its failure"
 )]
 
+pub mod beats;
 pub mod behaviour;
 pub mod bpf;
 pub mod config;

@@ -31,12 +31,16 @@ struct Lines(Arc<Mutex<String>>);
 impl Process {
     /// Starts the command inside the namespace.
     pub fn start(namespace: &Namespace, command: &mut Command) -> Self {
-        command
+        namespace.enter(|| Self::start_here(command))
+    }
+
+    /// Starts the command beside this process, without a network of its own: for what speaks over loopback alone.
+    pub fn start_here(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = namespace
-            .enter(|| command.spawn())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let [stdout, stderr] = [Lines::default(), Lines::default()];
         let readers = [

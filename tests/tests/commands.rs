@@ -1,4 +1,4 @@
-//! The commands beside `run`: reflect, ping, keygen, check-config, demo, version.
+//! The commands beside `run`, `agent` and `beat`: reflect, ping, keygen, check-config, demo, version.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -343,6 +343,8 @@ fn help_and_version_are_there() {
     for command in [
         "run",
         "reflect",
+        "agent",
+        "beat",
         "demo",
         "simulate",
         "ping",

@@ -2,7 +2,7 @@
 
 mod traffic;
 
-use std::{fmt, io::Write as _, net::IpAddr, path::PathBuf, process::ExitCode};
+use std::{fmt, io::Write as _, net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use probe_common::wire;

@@ -2,29 +2,21 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
-use anyhow::Context;
-use probe_common::{
-    maps::{self, Reflection},
-    siphash::Key,
-    wire::REFLECTOR_PORT,
-};
+use probe_common::{maps::Reflection, siphash::Key};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
-    clock,
     commands::{refuse, stop_signal},
-    health::{self, Health},
-    kernel::{Want, reflect::ReflectKernel},
+    health::Health,
+    kernel::Want,
     keys,
-    reflector::{Reflector, listen},
-    udp::Socket,
+    reflector::{HostReflector, Places},
 };
 
 /// Answer pings on this host
@@ -97,24 +89,13 @@ impl Args {
             Ok(keys) => keys,
             Err(error) => return Ok(refuse(&error)),
         };
-        let sockets = self.sockets()?;
-        let port = sockets
-            .first()
-            .map_or(Ok(REFLECTOR_PORT), |s| s.local_addr().map(|a| a.port()))?;
-        for socket in &sockets {
-            tracing::info!("answering pings on {}", socket.local_addr()?);
-        }
-        let mut health = Health::default();
-        let mut identity = maps::Reflector {
-            keys,
-            clock_offset_ns: clock::offset(),
-            health: health.look(),
-            boot: health::boot(),
-            port,
-            ..maps::Reflector::default()
+        let places = Places {
+            listen: self.listen,
+            xdp: self.xdp,
+            xdp_mode: self.xdp_mode.into(),
         };
-        let mut kernel = self.kernel(&identity)?;
-        let reflector = Reflector::start(sockets, identity)?;
+        let mut health = Health::default();
+        let mut reflector = HostReflector::start(&places, keys, health.look())?;
 
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,39 +108,12 @@ impl Args {
             if reflector.has_ended() {
                 break;
             }
-            identity.health = health.look();
-            identity.clock_offset_ns = clock::offset();
-            reflector.shared.identity.store(Arc::new(identity));
-            if let Some(kernel) = &mut kernel {
-                kernel
-                    .set(&identity)
-                    .context("telling the kernel's reflector the time")?;
-            }
-            report.show(
-                counts(&reflector, kernel.as_ref()),
-                reflector.shared.overflows(),
-            );
+            reflector.refresh(health.look())?;
+            report.show(reflector.counts(), reflector.overflows());
         }
-        report.end(
-            counts(&reflector, kernel.as_ref()),
-            reflector.shared.overflows(),
-        );
-        reflector.stop().context("the reflector could not go on")?;
+        report.end(reflector.counts(), reflector.overflows());
+        reflector.stop()?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn sockets(&self) -> anyhow::Result<Vec<Socket>> {
-        if self.listen.is_empty() {
-            let v4 = open((Ipv4Addr::UNSPECIFIED, REFLECTOR_PORT).into())?;
-            let any = (Ipv6Addr::UNSPECIFIED, REFLECTOR_PORT).into();
-            let v6 = match listen(any) {
-                // A host without IPv6 has no such socket.
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => None,
-                v6 => Some(or_say(any, v6)?),
-            };
-            return Ok([Some(v4), v6].into_iter().flatten().collect());
-        }
-        self.listen.iter().map(|&address| open(address)).collect()
     }
 
     fn keys(&self) -> anyhow::Result<[Key; 2]> {
@@ -178,54 +132,6 @@ impl Args {
         };
         Ok(keys)
     }
-
-    fn kernel(&self, identity: &maps::Reflector) -> anyhow::Result<Option<ReflectKernel>> {
-        if self.xdp.is_empty() {
-            return Ok(None);
-        }
-        let mut kernel = ReflectKernel::load().context("loading the kernel's reflector")?;
-        kernel
-            .set(identity)
-            .context("telling the kernel's reflector its key")?;
-        for interface in &self.xdp {
-            let want = match Want::from(self.xdp_mode) {
-                Want::Auto if is_virtual(interface) => Want::Generic,
-                want => want,
-            };
-            let mode = kernel.attach(interface, want)?;
-            tracing::info!("the kernel answers on {interface}, XDP {}", mode.name());
-        }
-        Ok(Some(kernel))
-    }
-}
-
-/// Whether no hardware stands behind an interface.
-fn is_virtual(interface: &str) -> bool {
-    !Path::new("/sys/class/net")
-        .join(interface)
-        .join("device")
-        .exists()
-}
-
-fn open(address: SocketAddr) -> anyhow::Result<Socket> {
-    or_say(address, listen(address))
-}
-
-fn or_say(address: SocketAddr, socket: io::Result<Socket>) -> anyhow::Result<Socket> {
-    socket.with_context(|| {
-        format!("cannot listen on {address} (is another reflector running? choose another with --listen)")
-    })
-}
-
-fn counts(reflector: &Reflector, kernel: Option<&ReflectKernel>) -> [u64; Reflection::ALL.len()] {
-    let mut counts = reflector.shared.counts();
-    for (to, count) in counts
-        .iter_mut()
-        .zip(kernel.map(ReflectKernel::counts).unwrap_or_default())
-    {
-        *to += count;
-    }
-    counts
 }
 
 /// Tells rate and counters: on one line of a terminal, else in the log.

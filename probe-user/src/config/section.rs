@@ -30,7 +30,7 @@ pub(super) fn mapping<'a>(
         }
         let advice = match did_you_mean(key, known.iter().copied()) {
             Some(close) => format!("did you mean {close}?"),
-            None if matches!(path, Path::Top) && Settings::KEYS.contains(&key.as_str()) => {
+            None if known.contains(&"defaults") && Settings::KEYS.contains(&key.as_str()) => {
                 format!("{key} belongs under defaults or under a group")
             }
             None => format!("the keys here are {}", known.join(", ")),
