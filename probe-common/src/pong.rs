@@ -2,6 +2,7 @@
 
 use crate::{
     address::Address,
+    clock::Exchange,
     maps::{Class, Fate, Settings},
     row::Row,
     wire::{Kind, Message, Packet},
@@ -66,6 +67,23 @@ impl Pong {
             return (Fate::Duplicate, None);
         }
         (if late { Fate::Late } else { Fate::Ok }, Some(rtt))
+    }
+
+    /// What it tells of its host's clock, if it is the newest one, which has landed with this round-trip time (ns).
+    #[inline(always)]
+    pub fn exchange(&self, row: &Row, rtt: u32) -> Option<Exchange> {
+        let message = &self.message;
+        if message.received == 0 || row.pong().0 != message.seq {
+            return None;
+        }
+        let Message {
+            seq,
+            time,
+            received,
+            sent,
+            ..
+        } = *message;
+        Exchange::new(seq, time, received, sent, rtt)
     }
 }
 

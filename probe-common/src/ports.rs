@@ -25,8 +25,8 @@ pub struct Ports {
     pub first: [u16; 2],
     /// Over how many a target's pings go in turn: a power of two up to [`MOST_PATHS`]; 0 is 1.
     pub paths: u16,
-    /// Keeps the struct free of padding.
-    pub reserved: u16,
+    /// The port that beats come to, of both families; 0 where none are heard.
+    pub beats: u16,
 }
 
 impl Ports {
@@ -77,7 +77,7 @@ mod tests {
         (1..=u16::MAX - PORTS, 0..=4_u32).prop_map(|(first, log)| Ports {
             first: [first, 0],
             paths: 1 << log,
-            reserved: 0,
+            beats: 0,
         })
     }
 

@@ -1,4 +1,4 @@
-//! One target's row: a cache line that the kernel and the daemon share.
+//! One target's row: a cache line that the kernel and the daemon share. A service's row is the same, see [`session`].
 //!
 //! Each word has one writer at a time but for the windows, which are changed by atomic or/and alone:
 //!
@@ -11,6 +11,8 @@
 //! | pong, a window's bit set, pongs, health, boot | the receiver (XDP or socket) | for a pong that counts |
 //!
 //! Benign race: two pongs of one target on two CPUs may each write `pong`; either pair is whole, for it is one word.
+
+pub mod session;
 
 use core::sync::atomic::Ordering::Relaxed;
 

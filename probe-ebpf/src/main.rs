@@ -28,9 +28,12 @@ use aya_ebpf::{
 };
 use probe_common::{maps::Reflection, simulation::Reply};
 
-use crate::frame::{Foreign, Frame};
+use crate::{
+    frame::{Foreign, Frame},
+    receive::Received,
+};
 
-/// Takes in the pongs of this monitor, on each interface that targets are routed through; and makes its pings of the live
+/// Takes in the pongs and beats of this monitor, on each interface that targets are routed through; and makes its pings of the live
 /// frames that a pump has it run over.
 ///
 /// One program does both because of how the kernel runs live frames: it first makes the program known to its XDP
@@ -41,8 +44,12 @@ pub fn receive(ctx: XdpContext) -> u32 {
         return transmit::transmit(&ctx);
     }
     match receive::receive(&Frame::from(&ctx)) {
-        Ok(fate) => {
+        Ok(Received::Pong(fate)) => {
             maps::count(&maps::FATES, fate as u32);
+            xdp_action::XDP_DROP
+        }
+        Ok(Received::Beat(fate)) => {
+            maps::count(&maps::BEATS, fate as u32);
             xdp_action::XDP_DROP
         }
         Err(Foreign) => xdp_action::XDP_PASS,

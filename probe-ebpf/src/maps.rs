@@ -4,10 +4,12 @@ use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     macros::map,
-    maps::{Array, PerCpuArray},
+    maps::{Array, HashMap, PerCpuArray},
 };
 use probe_common::{
     batch::Batch,
+    beat::BeatFate,
+    clock::Clock,
     maps::{Class, Fate, Histogram, Hop, Reflection, Reflector, Settings},
     row::Row,
     simulation::{Reply, Simulation},
@@ -16,6 +18,10 @@ use probe_common::{
 /// The table: one row a target.
 #[map]
 pub static ROWS: Array<Row> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// What pongs told of their hosts' clocks: beside each row.
+#[map]
+pub static CLOCKS: Array<Clock> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// What a row's class means.
 #[map]
@@ -38,6 +44,14 @@ pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 #[map]
 pub static FATES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Fate::ALL.len() as u32, 0);
 
+/// Beats by fate.
+#[map]
+pub static BEATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(BeatFate::ALL.len() as u32, 0);
+
+/// The row of each service, by the identities of its host and its own.
+#[map]
+pub static SERVICES: HashMap<[u64; 2], u32> = HashMap::with_max_entries(1, 0);
+
 /// Round-trip times by group.
 #[map]
 pub static RTT: PerCpuArray<Histogram> = PerCpuArray::with_max_entries(1, 0);
@@ -58,6 +72,14 @@ pub static SIMULATION: Array<Simulation> = Array::with_max_entries(1, 0);
 /// Pings to that fleet by what became of them.
 #[map]
 pub static REPLIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reply::ALL.len() as u32, 0);
+
+/// The row of a service, if this monitor knows it.
+#[inline(always)]
+pub fn service(identity: &[u64; 2]) -> Option<&'static Row> {
+    // SAFETY: the number is copied at once; user space may change which row is meant, and rows say whose they are.
+    let number = unsafe { SERVICES.get(identity) }.copied()?;
+    ROWS.get(number)
+}
 
 /// Adds one to a counter.
 #[inline(always)]

@@ -10,7 +10,7 @@ pub mod trial;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use probe_common::wire::Message;
+use probe_common::{siphash::Key, wire::Message};
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
@@ -132,10 +132,11 @@ impl Agent {
         for service in &mut self.services {
             service.tell_if_overdue(now, &self.metrics);
         }
-        // A monitor whose name was resolved just now need not wait for the next beat.
+        // A monitor whose name was resolved just now need not wait for the next beat. The others get it too: a number that they
+        // do not see counts as lost.
         let new = |monitor: &Monitor| monitor.was_sent_nothing() && monitor.address().is_some();
         if self.monitors.iter().any(new) {
-            self.beat(|_| true, new);
+            self.beat(|_| true);
         }
         Ok(())
     }
@@ -145,17 +146,16 @@ impl Agent {
         for monitor in &mut self.monitors {
             monitor.tell_if_silent(now, self.beat.period());
         }
-        self.beat(|_| true, |_| true);
+        self.beat(|_| true);
     }
 
-    /// Sends a beat of those services that work to those monitors.
-    fn beat(&mut self, which: impl Fn(usize) -> bool, whom: impl Fn(&Monitor) -> bool) {
+    /// Sends every monitor a beat of those of the services that work.
+    fn beat(&mut self, which: impl Fn(usize) -> bool) {
         let now = Instant::now();
-        let to: Vec<bool> = self.monitors.iter().map(whom).collect();
         let services = self.services.iter_mut().enumerate();
         for (_, service) in services.filter(|(i, service)| which(*i) && service.is_alive(now)) {
             let beat = service.pulse.next(clock::monotonic(), self.vitals);
-            for (monitor, _) in self.monitors.iter_mut().zip(&to).filter(|(_, to)| **to) {
+            for monitor in &mut self.monitors {
                 if monitor.send(&self.outlet, &beat, now) {
                     self.metrics.beats(&service.name, monitor.name()).inc();
                 }
@@ -169,7 +169,7 @@ impl Agent {
             return;
         };
         if service.note(outcome, Instant::now(), &self.metrics) {
-            self.beat(|i| i == index, |_| true);
+            self.beat(|i| i == index);
         }
     }
 
@@ -259,11 +259,7 @@ impl Agent {
     }
 
     /// Answers pings at these places; where that fails, at those of before.
-    fn reflect(
-        &mut self,
-        places: Option<Places>,
-        keys: [probe_common::siphash::Key; 2],
-    ) -> anyhow::Result<()> {
+    fn reflect(&mut self, places: Option<Places>, keys: [Key; 2]) -> anyhow::Result<()> {
         if self.places == places {
             return self
                 .reflector
@@ -275,14 +271,19 @@ impl Agent {
             reflector.stop()?;
         }
         let health = self.vitals.health;
-        let start = |places: &Places| HostReflector::start(places, keys, health);
-        match places.as_ref().map(start).transpose() {
+        let start = |places: Option<&Places>, keys| {
+            let started = places.map(|places| HostReflector::start(places, keys, health));
+            started.transpose()
+        };
+        match start(places.as_ref(), keys) {
             Ok(reflector) => {
                 (self.reflector, self.places) = (reflector, places);
                 Ok(())
             }
             Err(error) => {
-                self.reflector = self.places.as_ref().map(start).transpose()?;
+                let before = self.places.take();
+                self.reflector = start(before.as_ref(), self.outlet.keys)?;
+                self.places = before;
                 Err(error).context("answering pings (reflect: off leaves that to another)")
             }
         }

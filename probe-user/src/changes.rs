@@ -10,16 +10,18 @@ use crate::core::verdict::State;
 /// How many changes are kept; an outage of more hosts at once is told as a number.
 const KEPT: usize = 4096;
 
-/// One target's change of state.
+/// A change of state of a target, or of a service on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The target's number.
     pub target: u32,
+    /// The service's number, if it is that one's.
+    pub service: Option<u32>,
     /// What it was held to be.
     pub from: State,
     /// What it is held to be now.
     pub to: State,
-    /// Missed in a row at that moment.
+    /// Pings missed in a row at that moment.
     pub missed: u32,
     /// When, ns of the monotonic clock.
     pub at: u64,
@@ -72,6 +74,7 @@ mod tests {
     fn change(target: u32) -> Change {
         Change {
             target,
+            service: None,
             from: State::Up,
             to: State::Critical,
             missed: 2,

@@ -1,4 +1,4 @@
-//! The two clocks, in ns.
+//! The two clocks, in ns, and whether the one of the wall can be trusted.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,6 +33,15 @@ pub fn offset() -> u64 {
         }
     }
     best.1
+}
+
+/// Whether something keeps the real-time clock right (NTP, PTP), as the kernel was told by it (adjtimex(2)).
+pub fn is_synchronised() -> bool {
+    // SAFETY: integers alone: any bytes are one.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: it reads and writes that value alone; with no mode set it changes nothing of the clock.
+    let answer = unsafe { libc::adjtimex(&raw mut state) };
+    answer != -1 && state.status & libc::STA_UNSYNC == 0
 }
 
 fn read(clock: ClockId) -> u64 {

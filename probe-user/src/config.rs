@@ -4,11 +4,13 @@
 
 pub mod address;
 pub mod agent;
+mod duplicates;
 mod duration;
 mod groups;
 mod overrides;
 mod problem;
 mod section;
+mod services;
 mod settings;
 mod targets;
 mod transmit;
@@ -26,6 +28,7 @@ use probe_common::{siphash::Key, wire::REFLECTOR_PORT};
 pub use self::{
     duration::{parse as parse_duration, show as show_duration},
     problem::{Errors, Place},
+    services::Beats,
     transmit::{Engine, Transmit},
 };
 use self::{
@@ -54,6 +57,8 @@ pub struct Config {
     pub keys: [Key; 2],
     /// Whether there is a key at all; without, `keys` are the all-zero key.
     pub keyed: bool,
+    /// How beats are heard.
+    pub beats: Beats,
     /// In the order of the file.
     pub groups: Vec<Group>,
     /// Each group under each of its policies.
@@ -80,7 +85,7 @@ pub struct Wanted {
 }
 
 /// A host by its address or its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// An address.
     Ip(IpAddr),
@@ -100,7 +105,7 @@ impl Wanted {
 }
 
 /// The keys at the top of the file.
-const TOP_KEYS: [&str; 11] = [
+const TOP_KEYS: [&str; 12] = [
     "keys",
     "engine",
     "pumps",
@@ -109,6 +114,7 @@ const TOP_KEYS: [&str; 11] = [
     "dscp",
     "xdp",
     "interfaces",
+    "services",
     "metrics",
     "defaults",
     "groups",
@@ -153,6 +159,8 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
     let interfaces = get(entries, "interfaces")
         .map(|node| read_interfaces(node, &Path::Top.key("interfaces"), problems));
     let detail = get(entries, "metrics").and_then(|node| read_detail(node, problems));
+    let beats =
+        get(entries, "services").map_or_else(Beats::default, |node| Beats::read(node, problems));
     let keys = get(entries, "keys").and_then(|node| read_keys(node, folder, problems));
     let defaults = get(entries, "defaults").map_or_else(Settings::default, |node| {
         let path = Path::Top.key("defaults");
@@ -168,12 +176,14 @@ fn parse(text: &[u8], folder: &path::Path, problems: &mut Problems) -> Option<Co
             "is missing; a configuration needs at least one group of targets",
         ),
     }
+    duplicates::find_services(&groups, problems);
     Some(Config {
         transmit,
         xdp,
         interfaces,
         keys: keys.unwrap_or_default(),
         keyed: keys.is_some(),
+        beats,
         groups: groups.list,
         classes: groups.classes,
         detail,
@@ -260,9 +270,11 @@ fn read_keys(node: &Node, folder: &path::Path, problems: &mut Problems) -> Optio
 
 impl Config {
     /// The DNS names among the targets, in lower case, with the place that names them. A name that is there for several
-    /// ports or groups comes as often.
+    /// ports or groups comes as often; one that is not pinged is not looked up.
     pub fn names(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.targets.iter().filter_map(|target| match &target.host {
+        let is_pinged = |target: &&Wanted| self.classes[usize::from(target.class)].pinged;
+        let pinged = self.targets.iter().filter(is_pinged);
+        pinged.filter_map(|target| match &target.host {
             Host::Name(name) => Some((&**name, target.place)),
             Host::Ip(_) => None,
         })
@@ -274,7 +286,13 @@ impl Config {
             .unwrap_or_else(|| Detail::of(self.targets.len()))
     }
 
-    /// Makes a fleet of it. `resolve` gives the address of a name, if it is known yet.
+    /// How many services its targets have.
+    pub fn services(&self) -> usize {
+        let of_target = |target: &Wanted| self.classes[usize::from(target.class)].services.len();
+        self.targets.iter().map(of_target).sum()
+    }
+
+    /// Makes a fleet of it, whose services are to be placed. `resolve` gives the address of a name, if it is known yet.
     pub fn fleet(self, resolve: impl Fn(&str) -> Option<IpAddr>) -> Fleet {
         let detail = self.detail();
         let targets = self.targets.into_iter().map(|wanted| {
@@ -293,6 +311,7 @@ impl Config {
             targets: targets.collect(),
             groups: self.groups,
             classes: self.classes,
+            services: Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `heartprobe run`: what follows the world (configuration, names, network) and tells the prober.
 
+mod adoption;
 mod hops;
 mod interfaces;
 mod route;
@@ -18,15 +19,15 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use self::{hops::Hops, interfaces::Interfaces};
+use self::{adoption::Adoption, hops::Hops, interfaces::Interfaces};
 use crate::{
     config::{self, Config, Engine, Transmit},
     fleet::{Class, Detail, Fleet, renumber},
-    kernel::{Kernel, Want},
+    kernel::{self, Kernel, Want},
     metrics::Exporter,
     monitor::{Monitor, SPARE_GROUPS},
     network::{self, Follower},
-    prober::Order,
+    prober::{Hearing, Order},
     resolve::{Names, Unresolved},
     table::Table,
     tally::Source,
@@ -35,6 +36,9 @@ use crate::{
 
 /// Rows beyond the first configuration's, for targets that reloads add: a quarter more, and at least these.
 const SPARE_ROWS: usize = 4096;
+
+/// Likewise for services.
+const SPARE_SERVICES: usize = 4096;
 
 /// Classes that there is room for at least.
 const CLASSES: usize = 1024;
@@ -47,6 +51,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How often an interface that could not have an engine is asked again: its driver may have been set up anew.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How often services that were heard of are taken in, all at once: a large fleet takes some time to be made anew.
+const ADOPT: Duration = Duration::from_secs(1);
 
 /// The names after a look-up, whether any address changed, and which names have none.
 type Refreshed = (Names, bool, Vec<(Box<str>, Unresolved)>);
@@ -72,21 +79,25 @@ pub struct Daemon {
     /// What the kernel counts, where it receives.
     kernel: Option<Arc<dyn Source>>,
     room: Room,
+    adoption: Adoption,
 }
 
 /// How large a fleet may become without a restart.
 #[derive(Clone, Copy, Debug)]
 struct Room {
-    rows: usize,
+    targets: usize,
+    services: usize,
     classes: usize,
     groups: usize,
 }
 
 impl Room {
-    fn of(fleet: &Fleet) -> Self {
-        let targets = fleet.targets.len();
+    /// Of a fleet with so many services, and so many that may be adopted.
+    fn of(fleet: &Fleet, services: usize, adopt: usize) -> Self {
+        let spacious = |count: usize, spare| (count + count / 4).max(count + spare) + adopt;
         Self {
-            rows: (targets + targets / 4).max(targets + SPARE_ROWS),
+            targets: spacious(fleet.targets.len(), SPARE_ROWS),
+            services: spacious(services, SPARE_SERVICES),
             classes: (2 * fleet.classes.len()).max(CLASSES),
             groups: fleet.groups.len() + SPARE_GROUPS,
         }
@@ -94,12 +105,18 @@ impl Room {
 
     /// How many next hops the kernel has room for.
     fn hops(self) -> u32 {
-        (self.rows + 1).min(MOST_HOPS) as u32
+        (self.targets + 1).min(MOST_HOPS) as u32
+    }
+
+    /// A row a target, and one a service.
+    fn rows(self) -> u32 {
+        (self.targets + self.services) as u32
     }
 
     fn check(self, fleet: &Fleet) -> anyhow::Result<()> {
         for (what, is, room) in [
-            ("targets", fleet.targets.len(), self.rows),
+            ("targets", fleet.targets.len(), self.targets),
+            ("services", fleet.services.len(), self.services),
             ("policies", fleet.classes.len(), self.classes),
             ("groups", fleet.groups.len(), self.groups),
         ] {
@@ -121,27 +138,43 @@ impl Daemon {
     pub async fn start(config: Config, path: PathBuf) -> anyhow::Result<Self> {
         let mut names = Names::new()?;
         look_up_all(&config, &path, &mut names).await?;
-        let (xdp, interfaces, keys, keyed, transmit) = (
+        let (xdp, interfaces, keys, keyed, transmit, beats, services) = (
             config.xdp,
             config.interfaces.clone(),
             config.keys,
             config.keyed,
             config.transmit.clone(),
+            config.beats,
+            config.services(),
         );
         let fleet = config.fleet(|name| names.address(name));
-        let room = Room::of(&fleet);
+        let room = Room::of(&fleet, services, beats.adopt as usize);
         let mut kernel = load_kernel(xdp, room, transmit.engine)?;
         let transmission = transmission::start(kernel.as_mut(), &transmit)?;
         let has_pumps = transmission.pumps.is_some();
         let table = match &kernel {
             Some(kernel) => kernel.table(),
-            None => Table::in_memory(room.rows as u32),
+            None => Table::in_memory(room.rows()),
         }
         .context("mapping the table")?;
         let counters = kernel
             .as_ref()
             .map(|kernel| kernel.counters() as Arc<dyn Source>);
-        let monitor = Monitor::start(table, keys, room.groups, transmission)?;
+        let (strangers, adoption) = Adoption::new(beats);
+        let hearing = Hearing {
+            port: beats.port,
+            needed: services > 0 || beats.adopt > 0,
+            kernel: kernel.as_mut().and_then(Kernel::take_services),
+            strangers,
+        };
+        let monitor = Monitor::start(
+            table,
+            room.targets,
+            keys,
+            room.groups,
+            transmission,
+            hearing,
+        )?;
         let mut daemon = Self {
             path,
             monitor,
@@ -158,6 +191,7 @@ impl Daemon {
             transmit,
             kernel: counters,
             room,
+            adoption,
         };
         if !keyed {
             tracing::warn!(
@@ -198,6 +232,7 @@ impl Daemon {
         let mut refresh: Option<Refresh> = None;
         let mut look = tokio::time::interval(LOOK);
         let mut again = tokio::time::interval(AGAIN);
+        let mut adopt = tokio::time::interval(ADOPT);
         loop {
             let due = self.names.as_ref().and_then(Names::next_due);
             tokio::select! {
@@ -209,6 +244,7 @@ impl Daemon {
                 Ok(()) = self.follower.network.changed() => self.route().await,
                 Some(heard) = self.follower.neighbours.recv() => self.hear(heard),
                 _ = again.tick() => self.serve(),
+                _ = adopt.tick() => self.adopt().await?,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
                     refresh = self.names.take().map(|names| tokio::spawn(look_up(names)));
                 }
@@ -281,9 +317,11 @@ impl Daemon {
                 "another engine, other pumps or other source ports take a restart: they stay as they were"
             );
         }
+        let beats = config.beats;
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
         found?;
+        self.adoption.reload(beats, &self.fleet, &self.monitor.live);
         let fleet = self.renumbered(fleet)?;
         // The kernel's receiver first: it has to know a key before a ping is signed with it.
         self.monitor.settings.keys = keys;
@@ -294,9 +332,27 @@ impl Daemon {
         Ok(())
     }
 
+    /// Takes in the services that were heard of since the last time.
+    async fn adopt(&mut self) -> anyhow::Result<()> {
+        if !self.adoption.hear() {
+            return Ok(());
+        }
+        match self.renumbered((*self.fleet).clone()) {
+            Ok(fleet) => self.probe(fleet).await,
+            Err(error) => {
+                tracing::warn!("services that nobody configured are not adopted: {error:#}");
+                self.adoption.stop();
+                Ok(())
+            }
+        }
+    }
+
     /// A newly configured fleet with the numbers of the one before, if there is room for it.
-    fn renumbered(&self, fleet: Fleet) -> anyhow::Result<Fleet> {
-        let fleet = renumber(fleet, &self.fleet);
+    fn renumbered(&self, mut fleet: Fleet) -> anyhow::Result<Fleet> {
+        let adopted = self.adoption.services();
+        fleet.add_hosts(adopted);
+        let mut fleet = renumber(fleet, &self.fleet);
+        fleet.place_services(&self.fleet, adopted);
         self.room.check(&fleet)?;
         Ok(fleet)
     }
@@ -356,8 +412,14 @@ fn load_kernel(xdp: Option<Want>, room: Room, engine: Engine) -> anyhow::Result<
         tracing::info!("xdp: off: pongs are timed at the sockets");
         return Ok(None);
     }
-    let (rows, classes, groups) = (room.rows as u32, room.classes as u32, room.groups as u32);
-    match Kernel::load(rows, classes, groups, room.hops()) {
+    let room = kernel::Room {
+        rows: room.rows(),
+        services: room.services as u32,
+        classes: room.classes as u32,
+        groups: room.groups as u32,
+        hops: room.hops(),
+    };
+    match Kernel::load(room) {
         Ok(kernel) => Ok(Some(kernel)),
         Err(error) if engine == Engine::Kernel => Err(error).context("engine: kernel"),
         Err(error) => {

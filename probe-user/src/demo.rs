@@ -53,6 +53,9 @@ pub async fn start() -> io::Result<Fleet> {
             timeout: TIMEOUT,
             late_after: LATE_AFTER,
             policy: Policy::default(),
+            pinged: true,
+            services: Arc::default(),
+            confirm_interval: None,
         });
         for member in 1..=hosts {
             let host = fleet.targets.len() as u32;

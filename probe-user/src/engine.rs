@@ -3,12 +3,15 @@
 //! They know no verdict: they tell which pings left. The sockets also write the pongs that come up to them into their rows, by
 //! the rules that the kernel's receiver has too.
 
+mod beats;
 mod kernel;
 mod ports;
 mod pumps;
+mod reading;
 mod socket;
 
 pub use self::{
+    beats::BeatSockets,
     kernel::KernelEngine,
     pumps::{PumpError, Pumps},
     socket::{BATCH, SocketEngine},

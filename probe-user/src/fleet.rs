@@ -3,8 +3,10 @@
 mod detail;
 mod difference;
 mod renumber;
+mod services;
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -17,8 +19,9 @@ pub use self::{
     detail::Detail,
     difference::{Step, difference},
     renumber::renumber,
+    services::{Adopted, Promise, Service},
 };
-use crate::core::verdict::Policy;
+use crate::core::{confirm::Plan, verdict::Policy};
 
 /// Every target by its number, with the groups and classes that they refer to.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,8 @@ pub struct Fleet {
     pub detail: Detail,
     /// By target number; `None` where a target was removed and its number is free.
     pub targets: Vec<Option<Target>>,
+    /// By service number, likewise.
+    pub services: Vec<Option<Service>>,
 }
 
 /// Targets that share labels and a histogram.
@@ -57,6 +62,12 @@ pub struct Class {
     pub late_after: Duration,
     /// How many pings in a row change a verdict.
     pub policy: Policy,
+    /// Whether its targets are pinged; else beats alone tell of them.
+    pub pinged: bool,
+    /// The services that each of its targets has.
+    pub services: Arc<[Promise]>,
+    /// Between the pings that confirm a silence; `None`: there are none.
+    pub confirm_interval: Option<Duration>,
 }
 
 impl Class {
@@ -68,6 +79,34 @@ impl Class {
             late_after_ns: nanos(self.late_after),
             group: self.group,
         }
+    }
+
+    /// How its targets' silence is confirmed, if it is.
+    pub fn confirmation(&self) -> Option<Plan> {
+        let nanos = |time: Duration| time.as_nanos() as u64;
+        let interval = self.confirm_interval?;
+        Some(Plan::new(
+            nanos(self.late_after),
+            nanos(interval),
+            self.policy,
+        ))
+    }
+
+    /// Confirming pings a second for each target, when all fall silent at once: each gets its own, spread over an interval.
+    pub fn most_confirming(&self) -> f64 {
+        self.confirm_interval.map_or(0.0, |confirm| {
+            let most = f64::from(self.policy.dead_after - 1);
+            (most / self.interval.as_secs_f64()).min(1.0 / confirm.as_secs_f64())
+        })
+    }
+
+    /// Within what time after its death a target that was well is known to have missed so many pings (2 or more) in a row.
+    pub fn time_to_miss(&self, pings: u32) -> Duration {
+        let plain = self.interval * pings + self.timeout;
+        self.confirm_interval.map_or(plain, |confirm| {
+            let confirmed = self.late_after + confirm * (pings - 2) + self.timeout;
+            plain.min(self.interval + confirmed)
+        })
     }
 }
 
@@ -90,6 +129,18 @@ impl Target {
             return None;
         }
         Some(name.split_once(':').map_or(name, |(host, _)| host))
+    }
+
+    /// The host as it is called, without a port.
+    pub fn host(&self) -> Cow<'_, str> {
+        match (&self.name, self.address) {
+            (Some(name), _) => match name.parse::<SocketAddr>() {
+                Ok(at) => at.ip().to_string().into(),
+                Err(_) => self.host_name().unwrap_or(name).into(),
+            },
+            (None, Some(at)) => at.ip().to_string().into(),
+            (None, None) => "".into(),
+        }
     }
 
     /// Its port, which its label tells also before it has an address.
@@ -145,9 +196,12 @@ impl Fleet {
             .filter_map(|(number, target)| Some((number as u32, target.as_ref()?)))
     }
 
-    /// The DNS names of its targets.
+    /// The DNS names of its targets. One that is not pinged is called by its name and not looked up.
     pub fn host_names(&self) -> impl Iterator<Item = &str> {
-        self.targets.iter().flatten().filter_map(Target::host_name)
+        let targets = self.targets.iter().flatten();
+        targets
+            .filter(|target| self.class_of(target).pinged)
+            .filter_map(Target::host_name)
     }
 
     /// The same fleet, with every named target at the address that its name has now.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use aya::{
-    maps::{Array, MapData, MapError, PerCpuArray},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray},
     programs::{SchedClassifier, Xdp},
 };
 use probe_common::maps::{Class, Histogram, Settings};
@@ -42,13 +42,30 @@ use crate::{
 pub struct Kernel {
     receive: OwnedFd,
     stamp: OwnedFd,
-    table: OwnedFd,
+    /// Rows and clocks.
+    table: [OwnedFd; 2],
     settings: Array<MapData, Value<Settings>>,
     classes: Array<MapData, Value<Class>>,
+    services: Option<Directory>,
     transmit: Transmit,
     counters: Arc<Counters>,
     rows: u32,
     interfaces: Vec<Interface>,
+}
+
+/// How much there is room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Targets and services.
+    pub rows: u32,
+    /// Services.
+    pub services: u32,
+    /// Groups under each of their policies.
+    pub classes: u32,
+    /// Groups.
+    pub groups: u32,
+    /// Next hops, the number 0, which is none, among them.
+    pub hops: u32,
 }
 
 /// What was attached to an interface.
@@ -69,37 +86,46 @@ struct Interface {
 }
 
 impl Kernel {
-    /// Loads the programs, with room for so many rows, classes, groups and next hops (the number 0, which is none, among
-    /// them). Needs Linux 5.12.
-    pub fn load(rows: u32, classes: u32, groups: u32, hops: u32) -> Result<Self, LoadError> {
+    /// Loads the programs, with this room. Needs Linux 5.12.
+    pub fn load(room: Room) -> Result<Self, LoadError> {
         let cpus = cpus()?;
         let sizes = [
-            ("ROWS", rows),
-            ("CLASSES", classes),
-            ("RTT", groups),
-            ("HOPS", hops),
+            ("ROWS", room.rows),
+            ("CLOCKS", room.rows),
+            ("CLASSES", room.classes),
+            ("RTT", room.groups),
+            ("HOPS", room.hops),
+            ("SERVICES", room.services),
             ("BATCHES", cpus),
         ];
         let mut ebpf = load::object(&sizes)?;
         Ok(Self {
             receive: load::program(&mut ebpf, "receive", Xdp::load)?,
             stamp: load::program(&mut ebpf, "stamp", SchedClassifier::load)?,
-            table: load::array(&ebpf, "ROWS")?,
+            table: [load::array(&ebpf, "ROWS")?, load::array(&ebpf, "CLOCKS")?],
             settings: maps::take(&mut ebpf, "SETTINGS")?,
             classes: maps::take(&mut ebpf, "CLASSES")?,
+            services: Some(Directory(maps::take(&mut ebpf, "SERVICES")?)),
             transmit: Transmit::take(&mut ebpf, cpus)?,
             counters: Arc::new(Counters {
                 fates: maps::take(&mut ebpf, "FATES")?,
+                beats: maps::take(&mut ebpf, "BEATS")?,
                 rtt: maps::take(&mut ebpf, "RTT")?,
             }),
-            rows,
+            rows: room.rows,
             interfaces: Vec::new(),
         })
     }
 
+    /// The programs' directory of services. For one caller: whoever takes it writes it.
+    pub fn take_services(&mut self) -> Option<Directory> {
+        self.services.take()
+    }
+
     /// The table that the programs write pongs into. Each call maps it anew.
     pub fn table(&self) -> io::Result<Table> {
-        Table::of_map(self.table.as_fd(), self.rows)
+        let [rows, clocks] = &self.table;
+        Table::of_maps(rows.as_fd(), clocks.as_fd(), self.rows)
     }
 
     /// Tells the programs keys, epoch and ports. Until then everything passes untouched.
@@ -176,9 +202,27 @@ fn cpus() -> Result<u32, LoadError> {
     }
 }
 
+/// Which row each service has, by the identities of its host and its own, as the programs look it up.
+#[derive(Debug)]
+pub struct Directory(HashMap<MapData, [u64; 2], u32>);
+
+impl Directory {
+    /// Beats of this identity are of that row from now on.
+    pub fn insert(&mut self, identity: [u64; 2], row: u32) -> Result<(), MapError> {
+        self.0.insert(identity, row, 0)
+    }
+
+    /// Beats of this identity are the daemon's from now on.
+    pub fn remove(&mut self, identity: [u64; 2]) {
+        // It fails where the identity is not there: just what is wanted.
+        let _ = self.0.remove(&identity);
+    }
+}
+
 /// What the programs count, a value a CPU.
 pub struct Counters {
     fates: PerCpuArray<MapData, u64>,
+    beats: PerCpuArray<MapData, u64>,
     rtt: PerCpuArray<MapData, Value<Histogram>>,
 }
 
@@ -186,6 +230,7 @@ impl Source for Counters {
     fn received(&self) -> Received {
         Received {
             fates: maps::counts(&self.fates),
+            beats: maps::counts(&self.beats),
             rtt: maps::sums(&self.rtt, |sum: &mut Histogram, Value(cpu)| sum.add(&cpu)),
         }
     }

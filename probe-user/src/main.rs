@@ -28,6 +28,7 @@ mod random;
 mod recipient;
 mod reflector;
 mod resolve;
+mod sessions;
 mod simulate;
 mod snapshot;
 mod standings;

@@ -11,12 +11,13 @@ use probe_common::{maps::Settings, siphash::Key};
 
 use crate::{
     changes::Change,
+    core::verdict::State,
     fleet::{Fleet, difference},
     kernel::TransmitError,
     metrics::{Exporter, Vitals},
-    prober::{Handle, Order, Prober, Transmission},
+    prober::{Handle, Hearing, Order, Prober, Transmission},
     random,
-    snapshot::Live,
+    snapshot::{Live, Snapshot},
     table::Table,
     tally::{Source, Tally},
 };
@@ -45,17 +46,19 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Starts a prober on this table, which probes nobody yet.
+    /// Starts a prober on this table, which probes nobody yet: the first `targets` rows are targets', the rest services'.
     ///
     /// # Errors
     /// When the sockets cannot be opened.
     pub fn start(
         table: Table,
+        targets: usize,
         keys: [Key; 2],
         groups: usize,
         transmission: Transmission,
+        hearing: Hearing,
     ) -> anyhow::Result<Self> {
-        let live = Arc::new(Live::new(Arc::new(table), transmission.paths));
+        let live = Arc::new(Live::new(Arc::new(table), targets, transmission.paths));
         let vitals = Arc::new(Vitals::new());
         let tally = Arc::new(Tally::new(groups));
         let settings = Settings {
@@ -69,8 +72,8 @@ impl Monitor {
             tally.clone(),
             settings,
             transmission,
-        )
-        .context("opening the sockets that pings leave by")?;
+            hearing,
+        )?;
         let settings = *prober.settings();
         let (prober, thread) = prober.start().context("starting the prober's thread")?;
         Ok(Self {
@@ -145,9 +148,8 @@ pub async fn log_changes(live: Arc<Live>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let (changes, total) = live.changes.since(seen);
-        let fleet = live.fleet.load();
         for change in changes.iter().take(LINES) {
-            log_change(&fleet, change);
+            log_change(&live.snapshot(), change);
         }
         match total - seen {
             new if new > LINES as u64 => tracing::warn!("and {} more changes", new - LINES as u64),
@@ -157,15 +159,58 @@ pub async fn log_changes(live: Arc<Live>) {
     }
 }
 
-fn log_change(fleet: &Fleet, change: &Change) {
+fn log_change(snapshot: &Snapshot<'_>, change: &Change) {
+    let fleet = &snapshot.fleet;
     let Some(Some(target)) = fleet.targets.get(change.target as usize) else {
         return;
     };
     let (group, label) = (&fleet.group_of(target).name, target.label());
-    let (from, to, missed) = (change.from.name(), change.to.name(), change.missed);
+    let (from, to) = (change.from.name(), change.to.name());
+    if let Some(number) = change.service {
+        let Some(Some(service)) = fleet.services.get(number as usize) else {
+            return;
+        };
+        let name = &service.name;
+        match change.to {
+            State::Up => tracing::info!("{group} {label} {name}: {from} -> {to}: its beats come"),
+            State::Dead => tracing::warn!(
+                "{group} {label} {name}: {from} -> {to}: no beat for its session timeout"
+            ),
+            _ => tracing::warn!("{group} {label} {name}: {from} -> {to}"),
+        }
+        return;
+    }
     if change.to.is_up() {
         tracing::info!("{group} {label}: {from} -> {to}");
-    } else {
-        tracing::warn!("{group} {label}: {from} -> {to}, {missed} missed in a row");
+        return;
+    }
+    let why = reason(snapshot, change);
+    tracing::warn!("{group} {label}: {from} -> {to}{why}");
+}
+
+/// What led to a verdict that is no good one.
+fn reason(snapshot: &Snapshot<'_>, change: &Change) -> String {
+    let in_state = |states: &[State]| {
+        let services = snapshot.services_of(change.target);
+        let names = services
+            .filter(|service| states.contains(&service.state))
+            .map(|service| service.service.name.to_string());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let missed = change.missed;
+    match change.to {
+        State::Zombie => format!(
+            ", the host lives, but no beats of {} come",
+            in_state(&[State::Dead])
+        ),
+        State::Critical | State::Dead if missed == 0 => {
+            let silent = in_state(&[State::Critical, State::Dead]);
+            format!(", no beats of {silent} come")
+        }
+        State::Critical if !in_state(&[State::Up]).is_empty() => format!(
+            ", {missed} missed in a row, but beats of {} arrive: a firewall or the path keeps pings back",
+            in_state(&[State::Up])
+        ),
+        _ => format!(", {missed} missed in a row"),
     }
 }

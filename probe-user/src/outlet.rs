@@ -78,3 +78,36 @@ async fn receive(socket: Option<&UdpSocket>) -> io::Result<(Bytes, usize, Socket
     let (length, from) = socket.recv_from(&mut bytes).await?;
     Ok((bytes, length, from))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::UdpSocket as Monitor, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn beats_leave_and_acks_come_by_both_families_and_nothing_else_does() {
+        let [key, previous, other] = [1, 2, 3].map(|byte| Key::from_bytes([byte; 16]));
+        let outlet = Outlet::open([key, previous]).await;
+        for at in ["127.0.0.1:0", "[::1]:0"] {
+            let monitor = Monitor::bind(at).unwrap();
+            let patience = Some(Duration::from_secs(10));
+            monitor.set_read_timeout(patience).unwrap();
+            let at = monitor.local_addr().unwrap();
+            let beat = Message::beat(1, 2, 3, 4, 5);
+            outlet.send(&beat, at).unwrap();
+            let mut bytes = [0; 2 * LEN];
+            let (length, from) = monitor.recv_from(&mut bytes).unwrap();
+            let packet = Packet::from_bytes(&bytes[..length]).unwrap();
+            assert!(packet.signed_by(&key));
+            assert_eq!(packet.message(), Ok(beat));
+
+            let ack = beat.ack().encode(&previous).to_bytes();
+            let forged = beat.ack().encode(&other).to_bytes();
+            for bytes in [&forged[..], &ack[..63], b"", &[0; 70], &ack] {
+                monitor.send_to(bytes, from).unwrap();
+            }
+            assert_eq!(outlet.receive().await, (beat.ack(), at));
+        }
+    }
+}

@@ -1,13 +1,18 @@
 //! The prober: one thread that turns the schedule into pings, pongs into rows, and rows into verdicts.
 //!
-//! One turn of its loop takes orders, empties the sockets, judges the pings whose timeout has ended, and sends the pings
-//! that are due. The order matters: after a stall the pongs that waited in the sockets, with the kernel's time on
-//! them, are read before any ping of theirs is judged, so that a stalled monitor raises no false alarm.
+//! One turn of its loop takes orders, empties the sockets, judges the pings whose timeout has ended and the services whose
+//! session may have, and sends the pings that are due: those that confirm a silence, and those of the schedule. The order
+//! matters: after a stall the pongs that waited in the sockets, with the kernel's time on them, are read before any ping of
+//! theirs is judged, so that a stalled monitor raises no false alarm.
 
+mod confirm;
+mod hosts;
 mod judge;
 mod orders;
 mod outages;
 mod send;
+mod services;
+mod sessions;
 
 use std::{
     collections::VecDeque,
@@ -17,19 +22,21 @@ use std::{
     thread::JoinHandle,
 };
 
+use anyhow::Context as _;
 use probe_common::{
     maps::{self, Settings},
     ports::Ports,
 };
 
 pub use self::orders::{Handle, Order};
-use self::outages::Outages;
+use self::{confirm::Confirmations, outages::Outages, services::Services};
 use crate::{
     clock,
     core::schedule::Schedule,
-    engine::{KernelEngine, Pumps, SocketEngine},
-    fleet::{Fleet, Step},
+    engine::{BeatSockets, KernelEngine, Pumps, SocketEngine},
+    fleet::{Adopted, Fleet, Step},
     flights::Flights,
+    kernel::Directory,
     metrics::Vitals,
     network::Link,
     snapshot::Live,
@@ -60,6 +67,19 @@ pub struct Transmission {
     pub pumps: Option<Pumps>,
 }
 
+/// How beats are heard.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    /// The UDP port that they come to; 0: any.
+    pub port: u16,
+    /// Whether there is nothing to do without it: else a port that is taken is told, and beats are not heard.
+    pub needed: bool,
+    /// The kernel's directory of services, where it takes beats in.
+    pub kernel: Option<Directory>,
+    /// Gets whoever beats with a right tag and is not known, if those are wanted.
+    pub strangers: Option<tokio::sync::mpsc::Sender<Adopted>>,
+}
+
 /// The prober's own state; [`Prober::start`] makes a thread of it.
 pub struct Prober {
     live: Arc<Live>,
@@ -68,8 +88,12 @@ pub struct Prober {
     fleet: Arc<Fleet>,
     schedule: Schedule,
     flights: Flights,
+    confirmations: Confirmations,
     outages: Outages,
     sockets: SocketEngine,
+    beats: Option<BeatSockets>,
+    services: Services,
+    strangers: Option<tokio::sync::mpsc::Sender<Adopted>>,
     kernel: Option<KernelEngine>,
     classes: Vec<maps::Class>,
     links: Vec<Link>,
@@ -81,26 +105,47 @@ pub struct Prober {
     due: Vec<u32>,
 }
 
+impl Hearing {
+    fn open(&self, tally: Arc<Tally>, vitals: Arc<Vitals>) -> anyhow::Result<Option<BeatSockets>> {
+        match BeatSockets::open(self.port, tally, vitals) {
+            Ok(sockets) => Ok(Some(sockets)),
+            Err(error) if self.needed => Err(error).with_context(|| {
+                format!(
+                    "hearing beats on UDP port {} (choose another with services.port)",
+                    self.port
+                )
+            }),
+            Err(error) => {
+                tracing::info!("beats are not heard: UDP port {}: {error}", self.port);
+                Ok(None)
+            }
+        }
+    }
+}
+
 impl Prober {
     /// Opens the sockets. `settings` gets the ports that they were given.
     ///
     /// # Errors
-    /// When the kernel refuses both an IPv4 and an IPv6 socket.
+    /// When the kernel refuses both an IPv4 and an IPv6 socket, or the port for beats, where that is needed.
     pub fn new(
         live: Arc<Live>,
         vitals: Arc<Vitals>,
         tally: Arc<Tally>,
         mut settings: Settings,
         transmission: Transmission,
-    ) -> io::Result<Self> {
-        let sockets = SocketEngine::open(transmission.first_port, tally, vitals.clone())?;
+        hearing: Hearing,
+    ) -> anyhow::Result<Self> {
+        let sockets = SocketEngine::open(transmission.first_port, tally.clone(), vitals.clone())
+            .context("opening the sockets that pings leave by")?;
+        let beats = hearing.open(tally, vitals.clone())?;
         settings.ports = Ports {
             first: sockets.ports()?,
             paths: transmission.paths,
-            ..Ports::default()
+            beats: Self::beat_port(beats.as_ref())?,
         };
         let _ = live.ports.set(settings.ports);
-        settings.rows = live.table.rows().len() as u32;
+        settings.rows = live.standings.room();
         Ok(Self {
             live,
             kernel: transmission
@@ -111,8 +156,12 @@ impl Prober {
             fleet: Arc::default(),
             schedule: Schedule::new(),
             flights: Flights::default(),
+            confirmations: Confirmations::default(),
             outages: Outages::default(),
             sockets,
+            beats,
+            services: Services::new(hearing.kernel, hearing.strangers.is_some()),
+            strangers: hearing.strangers,
             classes: Vec::new(),
             links: Vec::new(),
             steps: VecDeque::new(),
@@ -156,16 +205,21 @@ impl Prober {
                 };
                 self.take(step, now);
             }
-            let rows = self.live.table.rows();
-            let heard = self.sockets.drain(rows, &self.classes, &self.settings)?;
+            let table = &self.live.table;
+            let heard = self.sockets.drain(table, &self.classes, &self.settings)?;
             if let Some(from) = heard.lost_since {
                 self.outages.lost_pongs(from, clock::monotonic());
             }
+            let beats_heard = self.hear(clock::monotonic())?;
             self.evaluate(heard.until);
+            self.judge_sessions(beats_heard);
+            self.confirm(heard.until)?;
             self.ping()?;
-            self.vitals
-                .set_fit(!self.links.is_empty() && !self.outages.last());
-            self.sockets.wait(self.next_turn())?;
+            // Whoever pings nobody needs no link to ping by.
+            let has_links = !self.links.is_empty() || self.schedule.next_due().is_none();
+            self.vitals.set_fit(has_links && !self.outages.last());
+            let beats = self.beats.as_ref().map(BeatSockets::watch);
+            self.sockets.wait(beats, self.next_turn())?;
         }
     }
 
@@ -175,10 +229,16 @@ impl Prober {
         }
         let idle = clock::monotonic() + IDLE;
         let evaluation = self.flights.next_end().map(|end| end + GRACE + PATIENCE);
-        [self.schedule.next_due(), evaluation]
-            .into_iter()
-            .flatten()
-            .fold(idle, u64::min)
+        let confirmation = self.confirmations.next_turn();
+        [
+            self.schedule.next_due(),
+            evaluation,
+            confirmation,
+            self.services.next_look(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(idle, u64::min)
     }
 }
 

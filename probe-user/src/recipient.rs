@@ -171,8 +171,7 @@ async fn look_again_and_again(
                 (known, unknown) = (Some(*address), false);
             }
             Err(error) if !unknown => {
-                let seconds = RETRY.as_secs();
-                tracing::warn!("{error}; it is tried again every {seconds} s");
+                tracing::warn!("{error}");
                 unknown = true;
             }
             Err(_) => {}

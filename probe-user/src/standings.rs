@@ -2,7 +2,40 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::core::verdict::Standing;
+use crate::core::verdict::{Standing, State};
+
+/// The verdict on a target, by pings and beats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What it is held to be.
+    pub state: State,
+    /// Whether its beats arrive; `None` if it has no services.
+    pub beats: Option<bool>,
+}
+
+impl Verdict {
+    /// The bits of a standing's word that hold the verdict: the state by pings needs but three of its eight.
+    const BITS: u64 = 0xf8;
+
+    const fn to_bits(self) -> u64 {
+        let beats = match self.beats {
+            None => 0,
+            Some(false) => 1 << 7,
+            Some(true) => 1 << 7 | 1 << 3,
+        };
+        (self.state as u64) << 4 | beats
+    }
+
+    const fn from_bits(bits: u64) -> Self {
+        Self {
+            state: State::from_number((bits >> 4 & 7) as u8),
+            beats: match (bits >> 7 & 1, bits >> 3 & 1) {
+                (0, _) => None,
+                (_, arrive) => Some(arrive != 0),
+            },
+        }
+    }
+}
 
 /// What is known of each target, by its number.
 #[derive(Debug)]
@@ -10,6 +43,7 @@ pub struct Standings(Box<[Entry]>);
 
 #[derive(Debug, Default)]
 struct Entry {
+    /// By pings alone, with the verdict among its bits.
     standing: AtomicU64,
     /// Pings that left so far. The row's own count goes down again when a ping that was opened cannot be sent.
     pings: AtomicU32,
@@ -27,9 +61,23 @@ impl Standings {
         Self((0..targets).map(|_| Entry::default()).collect())
     }
 
-    /// The standing of a target.
+    /// How many targets there is room for.
+    pub fn room(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    /// The standing of a target, by pings alone.
     pub fn get(&self, target: u32) -> Standing {
-        Standing::from_bits(self.0[target as usize].standing.load(Relaxed))
+        Standing::from_bits(self.word(target) & !Verdict::BITS)
+    }
+
+    /// The verdict on a target, by pings and beats.
+    pub fn verdict(&self, target: u32) -> Verdict {
+        Verdict::from_bits(self.word(target))
+    }
+
+    fn word(&self, target: u32) -> u64 {
+        self.0[target as usize].standing.load(Relaxed)
     }
 
     /// Pings of a target that left so far.
@@ -47,11 +95,10 @@ impl Standings {
         self.0[target as usize].boots.load(Relaxed)
     }
 
-    /// Stores a target's new standing. For the prober alone.
-    pub fn set(&self, target: u32, standing: Standing) {
-        self.0[target as usize]
-            .standing
-            .store(standing.to_bits(), Relaxed);
+    /// Stores a target's new standing and the verdict. For the prober alone.
+    pub fn set(&self, target: u32, standing: Standing, verdict: Verdict) {
+        let word = standing.to_bits() | verdict.to_bits();
+        self.0[target as usize].standing.store(word, Relaxed);
     }
 
     /// Counts a ping that left. For the prober alone.
@@ -91,6 +138,26 @@ impl Standings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::verdict::{Outcome, Policy};
+
+    #[test]
+    fn the_verdict_stands_beside_the_standing() {
+        let standings = Standings::new(1);
+        let mut standing = Standing::default();
+        for outcome in [Outcome::Good, Outcome::Late, Outcome::Missed] {
+            standing = standing.after(outcome, Policy::default());
+            for state in State::ALL {
+                for beats in [None, Some(false), Some(true)] {
+                    let verdict = Verdict { state, beats };
+                    standings.set(0, standing, verdict);
+                    assert_eq!(standings.get(0), standing);
+                    assert_eq!(standings.verdict(0), verdict);
+                }
+            }
+        }
+        standings.clear(0);
+        assert_eq!(standings.verdict(0), Verdict::default());
+    }
 
     #[test]
     fn a_boot_is_counted_when_it_is_another_than_before() {

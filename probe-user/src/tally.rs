@@ -2,13 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use probe_common::maps::{Fate, Fates, Histogram, RTT_BOUNDS_NS};
+use probe_common::{
+    beat::{BeatFate, BeatFates},
+    maps::{Fate, Fates, Histogram, RTT_BOUNDS_NS},
+};
 
-/// Pongs by fate, and round-trip times by group.
+/// Pongs and beats by fate, and round-trip times by group.
 #[derive(Clone, Debug, Default)]
 pub struct Received {
-    /// `[fate as usize]`.
+    /// Pongs: `[fate as usize]`.
     pub fates: Fates,
+    /// Beats: `[fate as usize]`.
+    pub beats: BeatFates,
     /// By the number of the group.
     pub rtt: Vec<Histogram>,
 }
@@ -17,6 +22,9 @@ impl Received {
     /// Adds what another source counted.
     pub fn add(&mut self, other: &Self) {
         for (to, count) in self.fates.iter_mut().zip(other.fates) {
+            *to += count;
+        }
+        for (to, count) in self.beats.iter_mut().zip(other.beats) {
             *to += count;
         }
         if self.rtt.len() < other.rtt.len() {
@@ -34,10 +42,11 @@ pub trait Source: Send + Sync {
     fn received(&self) -> Received;
 }
 
-/// The counts of the pongs that came up to the daemon's sockets.
+/// The counts of what came up to the daemon's sockets.
 #[derive(Debug)]
 pub struct Tally {
     fates: [AtomicU64; Fate::ALL.len()],
+    beats: [AtomicU64; BeatFate::ALL.len()],
     rtt: Box<[GroupTally]>,
 }
 
@@ -52,6 +61,7 @@ impl Tally {
     pub fn new(groups: usize) -> Self {
         Self {
             fates: Default::default(),
+            beats: Default::default(),
             rtt: (0..groups).map(|_| GroupTally::default()).collect(),
         }
     }
@@ -59,6 +69,11 @@ impl Tally {
     /// Counts a pong that did not count for its target.
     pub fn count(&self, fate: Fate) {
         self.fates[fate as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a beat.
+    pub fn count_beat(&self, fate: BeatFate) {
+        self.beats[fate as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts the round-trip time of a pong of `group`.
@@ -76,6 +91,7 @@ impl Source for Tally {
         let load = |count: &AtomicU64| count.load(Relaxed);
         Received {
             fates: self.fates.each_ref().map(load),
+            beats: self.beats.each_ref().map(load),
             rtt: self
                 .rtt
                 .iter()

@@ -17,7 +17,9 @@ use heartprobe_tests::{
     daemon::heartprobe,
     http,
     metrics::Scrape,
+    net::Net,
     process::{Process, poll},
+    require_root,
 };
 use probe_common::{siphash::identity, wire::Message};
 use rustix::process::Signal;
@@ -229,12 +231,12 @@ fn without_acks_nobody_is_asked_for_them() {
 
 #[test]
 fn a_monitor_that_does_not_resolve_stops_no_other() {
-    let monitor = Hearing::new();
-    let at = monitor.at();
-    let two = format!(
-        "host: web-1\nreflect: off\nmonitors: [no-such-host.invalid, \"{at}\"]\nbeat_interval: 50ms\n"
-    );
-    let agent = Agent::start(&two);
+    require_root!();
+    // From here no question leaves the machine.
+    let net = Net::new();
+    let monitor = net.monitor.enter(Hearing::new);
+    let two = config(&monitor, "").replace("monitors: [", "monitors: [no-such-host.invalid, ");
+    let agent = net.monitor.enter(|| Agent::start(&two));
     monitor.until("the fifth", |beat| beat.seq == 5);
     agent.until_logged("cannot resolve no-such-host.invalid");
     agent.end();

@@ -9,13 +9,18 @@ use heartprobe_tests::{
     config::SLACK,
     daemon::heartprobe,
     metrics::Scrape,
+    net::Net,
     process::{Process, poll},
+    require_root,
 };
 use probe_common::{
     siphash::{Key, identity},
     wire::Message,
 };
 use rustix::process::Signal;
+
+/// Longer than any look-up of a name takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `heartprobe beat` for the service `job` of `web-1` to these monitors.
 fn beat(to: &[&Hearing], arguments: &[&str]) -> Command {
@@ -119,13 +124,28 @@ fn without_an_ack_three_beats_are_sent_and_the_code_is_1() {
     assert!(monitor.beat_within(Duration::from_millis(1)).is_none());
 }
 
-#[test]
-fn what_cannot_be_sent_and_what_is_wrong() {
-    let unknown = ["beat", "--service", "a", "--to", "no-such-host.invalid"];
-    let (not_sent, said) = code(heartprobe().args(unknown));
-    assert_eq!(not_sent, Some(1), "{said}");
-    assert!(said.contains("no-such-host.invalid"), "{said}");
+/// A beat to a name that does not resolve, from where no question leaves the machine.
+fn beat_to_nobody(net: &Net, arguments: &[&str]) -> Process {
+    let mut command = heartprobe();
+    command.args(["beat", "--service", "a", "--to", "no-such-host.invalid"]);
+    Process::start(&net.monitor, command.args(arguments))
+}
 
+#[test]
+fn a_name_that_does_not_resolve_is_told() {
+    require_root!();
+    let net = Net::new();
+    let mut sender = beat_to_nobody(&net, &[]);
+    assert_eq!(sender.exit(PATIENCE).code(), Some(1));
+    let said = sender.stderr();
+    assert!(
+        said.contains("cannot resolve no-such-host.invalid"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_refused_before_anything_is_sent() {
     let monitor = Hearing::new();
     for wrong in [
         &["--interval", "5"][..],
@@ -252,9 +272,14 @@ fn signals_are_for_the_command() {
 
 #[test]
 fn a_monitor_that_cannot_be_reached_does_not_stop_the_command() {
-    let mut command = heartprobe();
-    command.args(["beat", "--service", "a", "--to", "no-such-host.invalid"]);
-    let (code, said) =
-        code(command.args(["--interval", "20ms", "--", "sh", "-c", "sleep 0.2; exit 4"]));
-    assert_eq!(code, Some(4), "{said}");
+    require_root!();
+    let net = Net::new();
+    let around = ["--interval", "20ms", "--", "sh", "-c", "sleep 0.2; exit 4"];
+    let mut wrapper = beat_to_nobody(&net, &around);
+    assert_eq!(
+        wrapper.exit(PATIENCE).code(),
+        Some(4),
+        "{}",
+        wrapper.stderr()
+    );
 }

@@ -1,4 +1,4 @@
-//! The commands beside `run`: reflect, ping, keygen, check-config, demo, version.
+//! The commands beside `run`, `agent` and `beat`: reflect, ping, keygen, check-config, demo, version.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -247,9 +247,21 @@ fn check_config_accepts_what_run_accepts_and_refuses_what_it_refuses() {
         said.contains("257") || said.contains("255"),
         "it counts the targets: {said}"
     );
-    // Four frames of 110 bytes and as many back, each second of 30 days; ten series for each target.
+    // Four frames of 110 bytes and as many back, each second of 30 days; thirteen series for each target.
     assert!(said.contains("2.3 GB"), "a host's month: {said}");
-    assert!(said.contains("2550, and 34 for each of 1 groups"), "{said}");
+    assert!(said.contains("3315, and 34 for each of 1 groups"), "{said}");
+    assert!(!said.contains("confirmation"), "{said}");
+    let confirmed = "groups: [{name: a, confirm_interval: 500ms, targets: [198.19.1.0/24]}]";
+    let said = String::from_utf8_lossy(&check(confirmed).stdout).into_owned();
+    assert!(
+        said.contains("6s250ms") && said.contains("6s750ms"),
+        "{said}"
+    );
+    // Two pings for each of 254 hosts within 5 s.
+    assert!(
+        said.contains("up to 101.6 packets/s, 89.4 kbit/s more"),
+        "{said}"
+    );
 
     for (bad, line) in [
         (
@@ -331,6 +343,8 @@ fn help_and_version_are_there() {
     for command in [
         "run",
         "reflect",
+        "agent",
+        "beat",
         "demo",
         "simulate",
         "ping",

@@ -26,11 +26,12 @@ const EBPF_PACKAGES: [&str; 5] = [
 ];
 
 /// What the end-to-end tests and the bench run, as program and package.
-const TEST_PROGRAMS: [(&str, &str); 5] = [
+const TEST_PROGRAMS: [(&str, &str); 6] = [
     ("ethtool", "ethtool"),
     ("fping", "fping"),
     ("ip", "iproute2"),
     ("masscan", "masscan"),
+    ("python3", "python3"),
     ("zmap", "zmap"),
 ];
 

@@ -18,7 +18,7 @@ use crate::{
 /// nothing; SIGTERM or SIGINT ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  heartprobe agent --check                             what the checks find, and where the monitors are
+  heartprobe agent --check                 what the checks find, and where the monitors are
   heartprobe agent --config.file ./agent.yml --web.listen-address 127.0.0.1:9863")]
 pub struct Args {
     /// The configuration, see docs/agent.md

@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 3;
 /// such command, 126 if it cannot be run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  backup.sh && heartprobe beat --to mon-1.example.org --service backup --key /etc/heartprobe/key --ack
+  backup.sh && heartprobe beat --to mon-1 --service backup --key /etc/heartprobe/key --ack
   heartprobe beat --to mon-1 --to mon-2:4863 --service queue --session-timeout 15s --interval 5s
   heartprobe beat --to mon-1 --service worker --session-timeout 30s -- /usr/bin/worker --verbose")]
 pub struct Args {

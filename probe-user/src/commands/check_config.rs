@@ -1,14 +1,17 @@
 //! `heartprobe check-config`.
 
+mod traffic;
+
 use std::{fmt, io::Write as _, net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use probe_common::wire;
 
+use self::traffic::Traffic;
 use crate::{
     config::{self, Config, Host, show_duration as show},
     fleet::{Class, Detail},
-    metrics::exposition::{SERIES_PER_GROUP, SERIES_PER_TARGET},
+    metrics::exposition::{SERIES_PER_GROUP, SERIES_PER_SERVICE, SERIES_PER_TARGET},
     resolve::Names,
 };
 
@@ -70,77 +73,22 @@ impl Args {
 /// What a configuration would do, as text.
 struct Report<'a>(&'a Config);
 
-/// Ethernet header and frame check sequence, and the UDP header. Preamble and gap between frames are not counted.
-const ETHERNET: usize = 14 + 4;
-const UDP: usize = 8;
-
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(config) = self;
-        let mut counts = vec![[0_u64; 2]; config.classes.len()];
+        let mut hosts = vec![[0_u64; 2]; config.classes.len()];
         let mut names = 0_usize;
         for target in &config.targets {
             let v6 = matches!(target.host, Host::Ip(IpAddr::V6(_)));
-            counts[usize::from(target.class)][usize::from(v6)] += 1;
+            hosts[usize::from(target.class)][usize::from(v6)] += 1;
             names += usize::from(matches!(target.host, Host::Name(_)));
         }
-
-        let headings = [
-            "group",
-            "targets",
-            "interval",
-            "timeout",
-            "critical within",
-            "dead within",
-            "pings/s",
-            "a host's month",
-        ];
-        let mut rows = vec![headings.map(str::to_owned)];
-        let mut pings = 0.0;
-        let mut bits = 0.0;
-        for (class, &[v4, v6]) in config.classes.iter().zip(&counts) {
-            let per_second = |targets: u64| targets as f64 / class.interval.as_secs_f64();
-            pings += per_second(v4 + v6);
-            bits += per_second(v4) * frame_bits(20) + per_second(v6) * frame_bits(40);
-            rows.push([
-                config.groups[class.group as usize].name.to_string(),
-                (v4 + v6).to_string(),
-                show(class.interval),
-                show(class.timeout),
-                show(bound(class, class.policy.critical_after.into())),
-                show(bound(class, class.policy.dead_after)),
-                format!("{:.1}", per_second(v4 + v6)),
-                month(class, if v4 > 0 { 20 } else { 40 }),
-            ]);
-        }
-        write_table(f, &rows)?;
+        self.detection(f, &hosts)?;
+        self.services(f, &hosts)?;
         writeln!(f)?;
         writeln!(f, "{} targets, {names} of them names", config.targets.len())?;
-        // As many pongs come back as pings go out, of the same size.
-        writeln!(
-            f,
-            "{:.1} packets/s, {} in all: pings and pongs of {} bytes, with the headers of UDP, IP and Ethernet and its check sequence{}",
-            2.0 * pings,
-            rate(2.0 * bits),
-            wire::LEN,
-            if names > 0 {
-                ", names counted as IPv4"
-            } else {
-                ""
-            },
-        )?;
-        let detail = config.detail();
-        let of_targets = match detail {
-            Detail::All => (SERIES_PER_TARGET * config.targets.len()).to_string(),
-            Detail::Exceptions => format!("{SERIES_PER_TARGET} for each target that is not up"),
-            Detail::Groups => "none for targets".to_owned(),
-        };
-        writeln!(
-            f,
-            "series, metrics.detail {}: {of_targets}, and {SERIES_PER_GROUP} for each of {} groups",
-            detail.name(),
-            config.groups.len()
-        )?;
+        self.traffic(f, &hosts, names > 0)?;
+        self.series(f)?;
         let keyed = if config.keyed {
             "keyed: only reflectors that have the key are believed"
         } else {
@@ -150,34 +98,160 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// What one message is on an Ethernet, with an IP header of so many bytes.
-fn frame_bits(ip_header: usize) -> f64 {
-    (8 * (wire::LEN + UDP + ip_header + ETHERNET)) as f64
+impl Report<'_> {
+    /// How soon a death is known, by class. `hosts` are how many IPv4 and IPv6 ones each has.
+    fn detection(&self, f: &mut fmt::Formatter<'_>, hosts: &[[u64; 2]]) -> fmt::Result {
+        let Self(config) = self;
+        let headings = [
+            "group",
+            "targets",
+            "interval",
+            "timeout",
+            "confirm",
+            "critical within",
+            "dead within",
+            "pings/s",
+            "a host's month",
+        ];
+        let mut rows = vec![headings.map(str::to_owned)];
+        for (class, &[v4, v6]) in config.classes.iter().zip(hosts) {
+            let (pings, beats) = (pings(class, [v4, v6]), beats(class, [v4, v6]));
+            let of_pings = |text: String| {
+                if class.pinged { text } else { "-".to_owned() }
+            };
+            rows.push([
+                config.groups[class.group as usize].name.to_string(),
+                (v4 + v6).to_string(),
+                of_pings(show(class.interval)),
+                of_pings(show(class.timeout)),
+                class
+                    .confirm_interval
+                    .map_or_else(|| "off".to_owned(), show),
+                of_pings(show(class.time_to_miss(class.policy.critical_after.into()))),
+                of_pings(show(class.time_to_miss(class.policy.dead_after))),
+                format!("{:.1}", pings.packets),
+                // As many pongs come back as pings go out, of the same size.
+                [pings * 2.0, beats]
+                    .into_iter()
+                    .sum::<Traffic>()
+                    .month(v4 + v6),
+            ]);
+        }
+        write_table(f, &rows)
+    }
+
+    /// How soon the end of a service is known, by class and service; nothing where there are none.
+    fn services(&self, f: &mut fmt::Formatter<'_>, hosts: &[[u64; 2]]) -> fmt::Result {
+        let Self(config) = self;
+        let headings = [
+            "group",
+            "service",
+            "hosts",
+            "a beat each",
+            "critical within",
+            "dead within",
+        ];
+        let mut rows = vec![headings.map(str::to_owned)];
+        for (class, &[v4, v6]) in config.classes.iter().zip(hosts) {
+            for promise in class.services.iter() {
+                let bounds = promise.terms.bounds(0);
+                let time = |nanos| show(Duration::from_nanos(nanos));
+                let asked = if promise.terms.timeout == 0 {
+                    ", or as its sender asks"
+                } else {
+                    ""
+                };
+                rows.push([
+                    config.groups[class.group as usize].name.to_string(),
+                    promise.name.to_string(),
+                    (v4 + v6).to_string(),
+                    time(bounds.interval),
+                    time(bounds.overdue),
+                    time(bounds.timeout) + asked,
+                ]);
+            }
+        }
+        if rows.len() > 1 {
+            writeln!(f)?;
+            write_table(f, &rows)?;
+        }
+        Ok(())
+    }
+
+    /// What goes over the wire: a line for each kind of message.
+    fn traffic(&self, f: &mut fmt::Formatter<'_>, hosts: &[[u64; 2]], names: bool) -> fmt::Result {
+        let Self(config) = self;
+        let classes = || config.classes.iter().zip(hosts.iter().copied());
+        let pings: Traffic = classes().map(|(class, hosts)| pings(class, hosts)).sum();
+        writeln!(
+            f,
+            "{} in all: pings and pongs of {} bytes, with the headers of UDP, IP and Ethernet and its check sequence{}",
+            pings * 2.0,
+            wire::LEN,
+            if names { ", names counted as IPv4" } else { "" },
+        )?;
+        if classes().any(|(class, _)| class.confirm_interval.is_some()) {
+            let most: Traffic = classes()
+                .map(|(class, [v4, v6])| Traffic::of_each(v4, v6) * class.most_confirming())
+                .sum();
+            writeln!(
+                f,
+                "confirmation: nothing as long as hosts answer; up to {most} more, when all that have it fall silent at once"
+            )?;
+        }
+        let beats: Traffic = classes().map(|(class, hosts)| beats(class, hosts)).sum();
+        if beats.packets > 0.0 {
+            writeln!(
+                f,
+                "{beats} of beats to each monitor; where senders ask for acks, as many come back"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What Prometheus gets.
+    fn series(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(config) = self;
+        let detail = config.detail();
+        let of_targets = match detail {
+            Detail::All => (SERIES_PER_TARGET * config.targets.len()).to_string(),
+            Detail::Exceptions => format!("{SERIES_PER_TARGET} for each target that is not up"),
+            Detail::Groups => "none for targets".to_owned(),
+        };
+        writeln!(
+            f,
+            "series, metrics.detail {}: {of_targets}, and {SERIES_PER_GROUP} for each of {} groups{}",
+            detail.name(),
+            config.groups.len(),
+            match (detail, config.services()) {
+                (_, 0) | (Detail::Groups, _) => String::new(),
+                (Detail::All, services) => format!(
+                    ", and {} for {services} services",
+                    SERIES_PER_SERVICE * services
+                ),
+                (Detail::Exceptions, _) =>
+                    format!(", and {SERIES_PER_SERVICE} for each service that is not up"),
+            }
+        )
+    }
 }
 
-/// What pings and pongs of one host come to in a month of 30 days, with an IP header of so many bytes.
-fn month(class: &Class, ip_header: usize) -> String {
-    const MONTH: f64 = 30.0 * 86_400.0;
-    let bytes = 2.0 * frame_bits(ip_header) / 8.0 * MONTH / class.interval.as_secs_f64();
-    let units = [(1e9, "GB"), (1e6, "MB")];
-    let (unit, name) =
-        { units.into_iter().find(|(unit, _)| bytes >= *unit) }.unwrap_or((1e3, "kB"));
-    format!("{:.1} {name}", bytes / unit)
+/// The pings to so many IPv4 and IPv6 hosts of a class.
+fn pings(class: &Class, [v4, v6]: [u64; 2]) -> Traffic {
+    if !class.pinged {
+        return Traffic::default();
+    }
+    Traffic::of_each(v4, v6) * (1.0 / class.interval.as_secs_f64())
 }
 
-/// Within what time after a host's death as many pings in a row are known to be missed.
-fn bound(class: &Class, missed: u32) -> Duration {
-    class.interval * missed + class.timeout
-}
-
-/// A rate of bits with its unit.
-fn rate(bits: f64) -> String {
-    let units = [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")];
-    let (unit, name) = units
-        .into_iter()
-        .find(|(unit, _)| bits >= *unit)
-        .unwrap_or((1.0, "bit/s"));
-    format!("{:.1} {name}", bits / unit)
+/// The beats of the services of so many IPv4 and IPv6 hosts of a class.
+fn beats(class: &Class, [v4, v6]: [u64; 2]) -> Traffic {
+    let services = class.services.iter();
+    let of_each = |nanos: u64| 1.0 / Duration::from_nanos(nanos).as_secs_f64();
+    let beats: f64 = services
+        .map(|promise| of_each(promise.terms.bounds(0).interval))
+        .sum();
+    Traffic::of_each(v4, v6) * beats
 }
 
 /// Columns as wide as their widest cell: names to the left, numbers to the right.

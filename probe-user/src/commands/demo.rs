@@ -14,7 +14,7 @@ use crate::{
     metrics::{Engine, Receive, Transmit},
     monitor::{self, Monitor},
     network::Link,
-    prober::{Order, Transmission},
+    prober::{Hearing, Order, Transmission},
     table::Table,
     tally::Source,
     web::{self, BindError, Web},
@@ -57,12 +57,15 @@ impl Args {
         let listener = listen(&self.listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let fleet = Arc::new(demo::start().await.context("starting the demo's hosts")?);
-        let table = Table::in_memory(fleet.targets.len() as u32)?;
+        let (targets, services) = (fleet.targets.len(), fleet.services.len());
+        let table = Table::in_memory((targets + services) as u32)?;
         let monitor = Monitor::start(
             table,
+            targets,
             Default::default(),
             fleet.groups.len(),
             Transmission::default(),
+            Hearing::default(),
         )?;
         monitor.vitals.set_engines(vec![Engine {
             interface: "lo".into(),

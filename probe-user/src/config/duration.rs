@@ -1,6 +1,6 @@
 //! Durations as people write them: `5s`, `250ms`, `1m30s`.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     problem::{Path, Problems, did_you_mean},
@@ -19,6 +19,27 @@ pub(super) fn read(node: &Node, path: &Path<'_>, problems: &mut Problems) -> Opt
     parse(text)
         .map_err(|what| problems.add(node.place, path, what))
         .ok()
+}
+
+/// Reads a duration that must lie in a range.
+pub(super) fn read_in(
+    node: &Node,
+    path: &Path<'_>,
+    range: &RangeInclusive<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let time = read(node, path, problems)?;
+    if range.contains(&time) {
+        return Some(time);
+    }
+    let what = format!(
+        "{} is out of range; it must be {} to {}",
+        show(time),
+        show(*range.start()),
+        show(*range.end())
+    );
+    problems.add(node.place, path, what);
+    None
 }
 
 /// Shows a duration as it would be written.

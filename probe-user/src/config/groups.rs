@@ -17,7 +17,7 @@ use crate::fleet::{Class, Group};
 pub(super) const KEYS: [&str; 4] = ["name", "labels", "targets", "overrides"];
 
 /// Labels that every target has anyway or that Prometheus gives a meaning.
-const RESERVED_LABELS: [&str; 4] = ["group", "target", "state", "le"];
+const RESERVED_LABELS: [&str; 5] = ["group", "target", "service", "state", "le"];
 
 /// What comes of all groups.
 #[derive(Debug, Default)]

@@ -1,16 +1,23 @@
 //! How targets are probed and judged: the keys that `defaults`, groups and overrides share.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use probe_common::wire::REFLECTOR_PORT;
 
 use super::{
     duration,
     problem::{Path, Problems},
-    section::{Set, get, number, text},
-    yaml::{Entry, Node},
+    section::{Set, get, number, text, word},
+    services::{self, Named},
+    yaml::{Entry, Node, Value},
 };
-use crate::core::verdict::{Overload, Policy};
+use crate::{
+    core::{
+        confirm::MOST_IN_FLIGHT,
+        verdict::{Overload, Policy},
+    },
+    fleet::Promise,
+};
 
 /// The keys that one section sets.
 #[derive(Clone, Debug, Default)]
@@ -24,18 +31,26 @@ pub(super) struct Settings {
     port: Option<Set<u16>>,
     overload_cpu: Option<Set<u16>>,
     overload_memory: Option<Set<u16>>,
+    pings: Option<Set<bool>>,
+    services: Option<Set<Arc<[Named]>>>,
+    session_timeout: Option<Set<Duration>>,
+    beat_interval: Option<Set<Duration>>,
+    confirm_interval: Option<Set<Option<Duration>>>,
     /// Whether a value of theirs is a problem already, so that how they go together says nothing.
     broken: bool,
 }
 
 /// All that a target needs, from its sections and the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Effective {
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) late_after: Duration,
     pub(super) policy: Policy,
+    pub(super) confirm_interval: Option<Duration>,
     pub(super) port: u16,
+    pub(super) pinged: bool,
+    pub(super) services: Arc<[Promise]>,
 }
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -49,7 +64,7 @@ const LATES: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::fro
 
 impl Settings {
     /// The names of the keys.
-    pub(super) const KEYS: [&str; 9] = [
+    pub(super) const KEYS: [&str; 14] = [
         "interval",
         "timeout",
         "late_after",
@@ -59,6 +74,11 @@ impl Settings {
         "port",
         "overload_cpu",
         "overload_memory",
+        "pings",
+        "services",
+        "session_timeout",
+        "beat_interval",
+        "confirm_interval",
     ];
 
     /// Reads the keys of a section; `rank` tells how special it is.
@@ -85,6 +105,11 @@ impl Settings {
             port: section.port(),
             overload_cpu: section.percent("overload_cpu"),
             overload_memory: section.percent("overload_memory"),
+            pings: section.switch("pings"),
+            services: section.services(),
+            session_timeout: section.time("session_timeout", &services::TIMEOUTS),
+            beat_interval: section.time("beat_interval", &services::INTERVALS),
+            confirm_interval: section.time_or_off("confirm_interval", &INTERVALS),
             broken: false,
         };
         read.broken = problems.len() > before;
@@ -105,6 +130,15 @@ impl Settings {
             overload_memory: self
                 .overload_memory
                 .or_else(|| below.overload_memory.clone()),
+            pings: self.pings.or_else(|| below.pings.clone()),
+            services: self.services.or_else(|| below.services.clone()),
+            session_timeout: self
+                .session_timeout
+                .or_else(|| below.session_timeout.clone()),
+            beat_interval: self.beat_interval.or_else(|| below.beat_interval.clone()),
+            confirm_interval: self
+                .confirm_interval
+                .or_else(|| below.confirm_interval.clone()),
             broken: self.broken || below.broken,
         }
     }
@@ -145,7 +179,10 @@ impl Settings {
                     memory: value(self.overload_memory.as_ref(), usual.overload.memory),
                 },
             },
+            confirm_interval: value(self.confirm_interval.as_ref(), None),
             port: value(self.port.as_ref(), REFLECTOR_PORT),
+            pinged: value(self.pings.as_ref(), true),
+            services: self.promises(critical_after as u8, problems),
         };
         if self.broken {
             return effective;
@@ -190,7 +227,57 @@ impl Settings {
                 problems,
             );
         }
+        self.check_confirmation(&effective, problems);
         effective
+    }
+
+    fn check_confirmation(&self, effective: &Effective, problems: &mut Problems) {
+        let Some(confirm) = effective.confirm_interval else {
+            return;
+        };
+        let (interval, timeout) = (effective.interval, effective.timeout);
+        let show = |time| duration::show(time);
+        if confirm > interval {
+            let what = format!(
+                "confirm_interval {} is longer than interval {}: nothing would be known sooner; make it {} or less",
+                show(confirm),
+                show(interval),
+                show(interval)
+            );
+            blame(
+                self.confirm_interval.as_ref(),
+                self.interval.as_ref(),
+                &what,
+                problems,
+            );
+        }
+        let in_flight = timeout.as_nanos().div_ceil(confirm.as_nanos());
+        if in_flight.min(u128::from(effective.policy.dead_after)) > MOST_IN_FLIGHT.into() {
+            let what = format!(
+                "confirm_interval {} is too short for timeout {}: more than {MOST_IN_FLIGHT} pings of a target would be out; make it {} or longer",
+                show(confirm),
+                show(timeout),
+                show(timeout / MOST_IN_FLIGHT)
+            );
+            blame(
+                self.confirm_interval.as_ref(),
+                self.timeout.as_ref(),
+                &what,
+                problems,
+            );
+        }
+    }
+}
+
+impl Settings {
+    /// The services that a target has, each with its times.
+    fn promises(&self, critical_after: u8, problems: &mut Problems) -> Arc<[Promise]> {
+        let services = self.services.iter().flat_map(|set| set.value.iter());
+        let timeout = self.session_timeout.as_ref().map(|set| set.value);
+        let interval = self.beat_interval.as_ref().map(|set| set.value);
+        services
+            .map(|named| named.promise(timeout, interval, critical_after, problems))
+            .collect()
     }
 }
 
@@ -218,18 +305,21 @@ struct Section<'a> {
 impl Section<'_> {
     fn time(&mut self, key: &str, range: &RangeInclusive<Duration>) -> Option<Set<Duration>> {
         let node = get(self.entries, key)?;
-        let time = duration::read(node, &self.path.key(key), self.problems)?;
-        if !range.contains(&time) {
-            let what = format!(
-                "{} is out of range; it must be {} to {}",
-                duration::show(time),
-                duration::show(*range.start()),
-                duration::show(*range.end())
-            );
-            self.problems.add(node.place, self.path.key(key), what);
-            return None;
-        }
+        let time = duration::read_in(node, &self.path.key(key), range, self.problems)?;
         Some(self.set(node, key, time))
+    }
+
+    fn time_or_off(
+        &mut self,
+        key: &str,
+        range: &RangeInclusive<Duration>,
+    ) -> Option<Set<Option<Duration>>> {
+        let node = get(self.entries, key)?;
+        if matches!(&node.value, Value::Text(text) if text == "off") {
+            return Some(self.set(node, key, None));
+        }
+        let time = self.time(key, range)?;
+        Some(self.set(node, key, Some(time.value)))
     }
 
     fn count(&mut self, key: &str, range: &RangeInclusive<u32>) -> Option<Set<u32>> {
@@ -279,6 +369,20 @@ impl Section<'_> {
             return None;
         };
         Some(self.set(node, key, share))
+    }
+
+    fn switch(&mut self, key: &str) -> Option<Set<bool>> {
+        let node = get(self.entries, key)?;
+        let words = [("on", true), ("off", false)];
+        let is_on = word(node, &self.path.key(key), &words, self.problems)?;
+        Some(self.set(node, key, is_on))
+    }
+
+    fn services(&mut self) -> Option<Set<Arc<[Named]>>> {
+        let key = "services";
+        let node = get(self.entries, key)?;
+        let list = services::read_list(node, &self.path.key(key), self.problems);
+        Some(self.set(node, key, list))
     }
 
     fn set<T>(&self, node: &Node, key: &str, value: T) -> Set<T> {

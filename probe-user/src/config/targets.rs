@@ -109,7 +109,10 @@ impl Targets<'_> {
             timeout,
             late_after,
             policy,
+            confirm_interval,
             port,
+            pinged,
+            services,
         } = self
             .overrides
             .apply(chosen, &self.settings)
@@ -120,6 +123,9 @@ impl Targets<'_> {
             timeout,
             late_after,
             policy,
+            pinged,
+            services,
+            confirm_interval,
         };
         // Those of a group stand together at the end.
         let mut of_group = self

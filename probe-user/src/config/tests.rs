@@ -125,7 +125,7 @@ fn unknown_keys() {
         says("groups: [{name: a, intervall: 1s, targets: []}]\ninterval: 5s\nzzz: 1"),
         "hp.yml:1:20: groups[0].intervall: unknown key; did you mean interval?\n\
          hp.yml:2:1: interval: unknown key; interval belongs under defaults or under a group\n\
-         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, dscp, xdp, interfaces, metrics, defaults, groups"
+         hp.yml:3:1: zzz: unknown key; the keys here are keys, engine, pumps, source_ports, source_port, dscp, xdp, interfaces, services, metrics, defaults, groups"
     );
 }
 
@@ -378,6 +378,41 @@ fn loads_that_are_too_much() {
 }
 
 #[test]
+fn silence_may_be_confirmed() {
+    let config = read(
+        "defaults: {confirm_interval: 500ms}\n\
+         groups:\n\
+         - {name: a, targets: [192.0.2.1, 192.0.2.2], overrides: [{match: 192.0.2.2, confirm_interval: off}]}\n\
+         - {name: b, dead_after: 4, interval: 1s, targets: [192.0.2.3]}",
+    )
+    .unwrap();
+    let [on, off, short] = &config.classes[..] else {
+        panic!("{:?}", config.classes);
+    };
+    assert_eq!(on.time_to_miss(3), Duration::from_millis(6_750));
+    assert_eq!(on.time_to_miss(2), Duration::from_millis(6_250));
+    assert_eq!(off.time_to_miss(3), Duration::from_secs(16));
+    assert_eq!(off.confirmation(), None);
+    assert_eq!(short.time_to_miss(4), Duration::from_millis(3_250));
+    assert_eq!(short.confirmation().map(|plan| plan.most), Some(3));
+    assert_eq!((on.most_confirming(), short.most_confirming()), (0.4, 2.0));
+
+    assert_eq!(
+        says(
+            "groups:\n\
+             - {name: a, confirm_interval: 6s, targets: []}\n\
+             - {name: b, confirm_interval: 10ms, dead_after: 100, targets: []}\n\
+             - {name: c, confirm_interval: 5ms, targets: []}\n\
+             - {name: d, confirm_interval: no, targets: []}"
+        ),
+        "hp.yml:2:31: groups[0].confirm_interval: confirm_interval 6s is longer than interval 5s: nothing would be known sooner; make it 5s or less\n\
+         hp.yml:3:31: groups[1].confirm_interval: confirm_interval 10ms is too short for timeout 1s: more than 32 pings of a target would be out; make it 31ms250us or longer\n\
+         hp.yml:4:31: groups[2].confirm_interval: 5ms is out of range; it must be 10ms to 1h\n\
+         hp.yml:5:31: groups[3].confirm_interval: \"no\" is no duration; write one like 5s, 250ms or 1m30s"
+    );
+}
+
+#[test]
 fn how_pings_leave() {
     let groups = "groups: [{name: a, targets: []}]";
     assert_eq!(read(groups).unwrap().transmit, Transmit::default());
@@ -490,6 +525,8 @@ fn the_documentation_describes_every_key() {
         &TOP_KEYS[..],
         &KEY_KEYS,
         &METRICS_KEYS,
+        &services::TOP_KEYS,
+        &services::KEYS,
         &Settings::KEYS,
         &groups::KEYS,
         &[overrides::KEY],
@@ -515,4 +552,120 @@ fn the_example_to_deploy_is_accepted() {
     let said = says(&with_all);
     assert_eq!(said.lines().count(), 2, "{said}");
     assert!(said.lines().all(|line| line.contains(": keys.")), "{said}");
+}
+
+/// The services of each target: name, session timeout and beat interval in ns.
+fn services(config: &Config) -> Vec<Vec<(String, u64, u64)>> {
+    let of_target = |target: &Wanted| {
+        let class = &config.classes[usize::from(target.class)];
+        let services = class.services.iter().map(|promise| {
+            let terms = promise.terms;
+            (promise.name.to_string(), terms.timeout, terms.interval)
+        });
+        services.collect()
+    };
+    config.targets.iter().map(of_target).collect()
+}
+
+#[test]
+fn services_of_groups_and_of_single_targets() {
+    let config = read(
+        "defaults: {session_timeout: 10s, beat_interval: 2s}
+groups:
+  - name: db
+    services: [agent, {name: backup, session_timeout: 26h}, {name: pg, beat_interval: 1s}]
+    targets: [192.0.2.1, 192.0.2.2, 192.0.2.3]
+    overrides:
+      - {match: 192.0.2.2, services: []}
+      - {match: 192.0.2.3, session_timeout: 20s}
+",
+    )
+    .unwrap();
+    let second = 1_000_000_000;
+    let of_group = |timeout| {
+        vec![
+            ("agent".to_owned(), timeout, 2 * second),
+            ("backup".to_owned(), 26 * 3600 * second, 0),
+            ("pg".to_owned(), timeout, second),
+        ]
+    };
+    assert_eq!(
+        services(&config),
+        [of_group(10 * second), vec![], of_group(20 * second)]
+    );
+    assert_eq!((config.services(), config.beats), (6, Beats::default()));
+}
+
+#[test]
+fn how_beats_are_heard() {
+    let groups = "groups: [{name: a, targets: [192.0.2.1]}]";
+    let config = read(&format!("services: {{port: 9, auto: true}}\n{groups}")).unwrap();
+    let expected = Beats {
+        port: 9,
+        adopt: 1000,
+    };
+    assert_eq!(config.beats, expected);
+    let config = read(&format!("services: {{auto_most: 5}}\n{groups}")).unwrap();
+    assert_eq!(config.beats.adopt, 0);
+    let said = says(&format!(
+        "services: {{port: 70000, auto: yes, auto_most: 0, prot: 1}}\n{groups}"
+    ));
+    for part in [
+        "hp.yml:1:18: services.port: is no port",
+        "hp.yml:1:31: services.auto: \"yes\" is not known",
+        "services.auto_most: 0 is out of range",
+        "services.prot: unknown key; did you mean port?",
+    ] {
+        assert!(said.contains(part), "{part} not in\n{said}");
+    }
+}
+
+#[test]
+fn what_is_no_service() {
+    let said = says(
+        "groups:
+  - name: a
+    services: [{session_timeout: 5s}, x, x, {name: y, session_timeout: 1ms}, {name: z, session_timeout: 2s, beat_interval: 3s}, ' ']
+    targets: [192.0.2.1]
+",
+    );
+    for part in [
+        "groups[0].services[0].name: is missing; a service needs a name",
+        "groups[0].services[2]: a service \"x\" is there already at hp.yml:3:39",
+        "services[3].session_timeout: 1ms is out of range; it must be 100ms to 7days",
+        "beat_interval 3s of z is longer than session_timeout 2s",
+        "groups[0].services[5]: is empty",
+    ] {
+        assert!(said.contains(part), "{part} not in\n{said}");
+    }
+}
+
+#[test]
+fn a_service_of_a_host_is_there_once() {
+    let said = says(
+        "groups:
+  - {name: a, services: [x], targets: [192.0.2.1, 192.0.2.2]}
+  - {name: b, services: [x, y], targets: [192.0.2.1]}
+",
+    );
+    assert!(
+        said.contains("hp.yml:3:43: services: service x of 192.0.2.1 is there already for the target at hp.yml:2:40"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn who_is_not_pinged_is_not_looked_up() {
+    let config = read(
+        "groups:
+  - {name: a, pings: off, services: [x], targets: [laptop-1]}
+  - {name: b, targets: [web.example.org]}
+",
+    )
+    .unwrap();
+    let names: Vec<_> = config.names().map(|(name, _)| name).collect();
+    assert_eq!(names, ["web.example.org"]);
+    let pinged: Vec<_> = config.classes.iter().map(|class| class.pinged).collect();
+    assert_eq!(pinged, [false, true]);
 }

@@ -18,7 +18,7 @@
 //! Three rules stand above the picture. One single missed or late ping never changes a verdict. A ping that was
 //! not sent is not missed. Late pongs never raise the dead: only good ones do.
 
-/// What the daemon holds a target to be. The discriminant is the number that `heartprobe_target_state` carries.
+/// What the daemon holds a target or a service to be. The discriminant is the number that `heartprobe_target_state` carries.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -50,6 +50,19 @@ impl State {
         Self::Zombie,
         Self::Unknown,
     ];
+
+    /// The state of this number; `Pending` if there is none.
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Up,
+            2 => Self::Overloaded,
+            3 => Self::Critical,
+            4 => Self::Dead,
+            5 => Self::Zombie,
+            6 => Self::Unknown,
+            _ => Self::Pending,
+        }
+    }
 
     /// The value of the `state` label.
     pub const fn name(self) -> &'static str {
@@ -219,6 +232,16 @@ impl Standing {
         Self { state, ..self }
     }
 
+    /// Whether it answers, and its last ping was answered in time.
+    pub const fn is_well(self) -> bool {
+        matches!(self.state, State::Up | State::Zombie) && self.good > 0 && self.unsent == 0
+    }
+
+    /// Whether the monitor could not send its last ping, or not hear the pong.
+    pub const fn is_blind(self) -> bool {
+        self.unsent > 0
+    }
+
     /// As one word, which a reader on another thread sees whole.
     pub const fn to_bits(self) -> u64 {
         (self.missed as u64) << 32
@@ -230,17 +253,8 @@ impl Standing {
 
     /// The standing that [`Standing::to_bits`] made this word of.
     pub const fn from_bits(bits: u64) -> Self {
-        let state = match bits as u8 {
-            1 => State::Up,
-            2 => State::Overloaded,
-            3 => State::Critical,
-            4 => State::Dead,
-            5 => State::Zombie,
-            6 => State::Unknown,
-            _ => State::Pending,
-        };
         Self {
-            state,
+            state: State::from_number(bits as u8),
             missed: (bits >> 32) as u32,
             unsent: (bits >> 24) as u8,
             late: (bits >> 16) as u8,

@@ -83,7 +83,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
 }
 
 fn light(reading: &Reading<'_>) -> Span<'static> {
-    let state = reading.standing.state;
+    let state = reading.verdict.state;
     let sign = match state {
         State::Up => "●",
         State::Overloaded => "◐",

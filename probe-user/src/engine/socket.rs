@@ -15,21 +15,22 @@ use probe_common::{
     wire::{Message, Packet},
 };
 
-use super::ports;
+use super::{
+    ports,
+    reading::{Heard, read},
+};
 use crate::{
     clock,
     complaint::Complaints,
     flights::Departure,
     metrics::{self, Vitals},
+    table::Table,
     tally::Tally,
     udp::{Datagram, Inbox, Outbox, Rejection, Socket, Waker, Watch, wait},
 };
 
 /// Pings that go to the kernel with one call. With more, the first would wait for the last where no program stamps them.
 pub const BATCH: usize = 64;
-
-/// Batches of pongs that are read before the daemon looks at its schedule again.
-const MOST_READS: usize = 64;
 
 /// The sleep below which pongs may wait in the sockets: the kernel has noted their time, and reading many at once is
 /// cheaper than waking for each.
@@ -64,15 +65,6 @@ enum Complaint {
     Send(i32),
     Overflow,
     Rejected(i32),
-}
-
-/// How far the sockets have been heard.
-#[derive(Clone, Copy, Debug)]
-pub struct Heard {
-    /// Every pong that the kernel received before this has been read, ns of the monotonic clock.
-    pub until: u64,
-    /// If the kernel had to drop some because a buffer was full: since when, at the earliest.
-    pub lost_since: Option<u64>,
 }
 
 impl SocketEngine {
@@ -192,7 +184,7 @@ impl SocketEngine {
     /// Reads the pongs that wait and records them, as far as one turn of the loop has time for.
     pub fn drain(
         &mut self,
-        rows: &[Row],
+        table: &Table,
         classes: &[Class],
         settings: &Settings,
     ) -> io::Result<Heard> {
@@ -202,25 +194,16 @@ impl SocketEngine {
         };
         for ready in self.watch.ready()? {
             let channel = &mut self.channels[ready];
-            let mut until = clock::monotonic();
-            for _ in 0..MOST_READS {
-                let begin = clock::monotonic();
-                // A pending ICMP error is also given to whoever reads next; it is told by the queue below.
-                let count = channel.socket.receive(&mut self.inbox).unwrap_or(0);
-                for datagram in self.inbox.datagrams() {
-                    receive(&datagram, rows, classes, settings, &self.tally);
-                    until = datagram.received;
-                    let dropped = datagram.dropped.wrapping_sub(channel.dropped);
-                    if dropped > 0 {
-                        channel.dropped = datagram.dropped;
-                        self.vitals.overflows.inc_by(dropped.into());
-                        heard.lost_since = Some(self.drained_at);
-                    }
-                }
-                if count < BATCH {
-                    until = begin;
-                    break;
-                }
+            let (until, lost) = read(
+                &channel.socket,
+                &mut self.inbox,
+                BATCH,
+                &mut channel.dropped,
+                |datagram| receive(datagram, table, classes, settings, &self.tally),
+            );
+            if lost > 0 {
+                self.vitals.overflows.inc_by(lost.into());
+                heard.lost_since = Some(self.drained_at);
             }
             heard.until = heard.until.min(until);
             for _ in 0..BATCH {
@@ -251,10 +234,12 @@ impl SocketEngine {
         }
     }
 
-    /// Waits until `moment` (ns of the monotonic clock), or until there is something to do before.
-    pub fn wait(&self, moment: u64) -> io::Result<()> {
+    /// Waits until `moment` (ns of the monotonic clock), or until there is something to do before: also for these sockets, if
+    /// there are any.
+    pub fn wait(&self, beats: Option<&Watch>, moment: u64) -> io::Result<()> {
         let short = moment.saturating_sub(clock::monotonic()) < NAP;
-        wait((!short).then_some(&self.watch), &self.waker, moment)
+        let watches = [Some(&self.watch), beats].into_iter().flatten();
+        wait(watches.filter(|_| !short), &self.waker, moment)
     }
 }
 
@@ -272,7 +257,7 @@ impl Channel {
 /// Judges one datagram and records it if it counts.
 fn receive(
     datagram: &Datagram<'_>,
-    rows: &[Row],
+    table: &Table,
     classes: &[Class],
     settings: &Settings,
     tally: &Tally,
@@ -282,7 +267,8 @@ fn receive(
         Ok(packet) => match Pong::verify(&packet, settings) {
             Err(fate) => fate,
             Ok(pong) => {
-                let row = rows.get(pong.target() as usize);
+                let number = pong.target() as usize;
+                let row = table.rows().get(number);
                 let class = row.and_then(|row| classes.get(usize::from(row.class())));
                 let (Some(row), Some(class)) = (row, class) else {
                     tally.count(Fate::Stale);
@@ -292,6 +278,9 @@ fn receive(
                 let (fate, rtt) = pong.land(row, class, source, datagram.received);
                 if let Some(rtt) = rtt {
                     tally.observe(class.group, rtt);
+                    if let Some(exchange) = pong.exchange(row, rtt) {
+                        table.clocks()[number].set(exchange);
+                    }
                 }
                 fate
             }

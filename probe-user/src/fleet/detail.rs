@@ -13,7 +13,7 @@ pub enum Detail {
 }
 
 /// Above so many targets a Prometheus of usual size has better things to do than to store that they are up: there are up
-/// to ten series a target.
+/// to thirteen series a target.
 const MOST_IN_DETAIL: usize = 100_000;
 
 impl Detail {

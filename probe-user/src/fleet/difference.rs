@@ -2,7 +2,7 @@
 
 use super::Fleet;
 
-/// One target that changes, by its number.
+/// One target or service that changes, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It is new.
@@ -11,9 +11,12 @@ pub enum Step {
     Change(u32),
     /// It is gone.
     Remove(u32),
+    /// A service, by its own number, is new, changes, or is gone.
+    Service(u32),
 }
 
-/// The steps from `old` to `new`, in the order of the numbers. A number that both have is the same target.
+/// The steps from `old` to `new`, in the order of the numbers: targets first, then services. A number that both have is the same
+/// target or service.
 pub fn difference(old: &Fleet, new: &Fleet) -> Vec<Step> {
     let target = |fleet: &'_ Fleet, number: usize| {
         fleet
@@ -31,7 +34,20 @@ pub fn difference(old: &Fleet, new: &Fleet) -> Vec<Step> {
             (before, after) => (before != after).then_some(Step::Change(number)),
         }
     });
-    steps.collect()
+    steps.chain(of_services(old, new)).collect()
+}
+
+fn of_services<'a>(old: &'a Fleet, new: &'a Fleet) -> impl Iterator<Item = Step> + 'a {
+    // Where a host is known by its address, its services are found by that too.
+    let service = |fleet: &'a Fleet, at: usize| {
+        let service = fleet.services.get(at)?.as_ref()?;
+        let host = fleet.host_of(service)?;
+        Some((service, host.address, host.class))
+    };
+    let numbers = 0..old.services.len().max(new.services.len());
+    numbers
+        .filter(move |&at| service(old, at) != service(new, at))
+        .map(|at| Step::Service(at as u32))
 }
 
 #[cfg(test)]
@@ -67,7 +83,7 @@ mod tests {
             targets.resize(targets.len().max(new.targets.len()), None);
             let wanted = |number: u32| new.targets.get(number as usize).cloned().flatten();
             for step in difference(&old, &new) {
-                let (Step::Add(number) | Step::Change(number) | Step::Remove(number)) = step;
+                let (Step::Add(number) | Step::Change(number) | Step::Remove(number) | Step::Service(number)) = step;
                 let at = &mut targets[number as usize];
                 let was = std::mem::replace(at, wanted(number));
                 prop_assert_eq!(matches!(step, Step::Add(_)), was.is_none());

@@ -25,7 +25,7 @@ fn identity(group: u32, target: &Target) -> Identity<'_> {
 /// How far behind the last one found a target is looked for before all are.
 const NEAR: usize = 16;
 
-/// Gives the targets, groups and classes of `new` the numbers that they have in `old`. Numbers that `old` uses and
+/// Gives the targets, groups and classes of `new` the numbers that they have in `old`; its services are to be placed after that. Numbers that `old` uses and
 /// `new` does not stay free until the next time, so that a pong still on its way finds nobody in their place.
 pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
     let Fleet {
@@ -33,6 +33,7 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
         classes,
         detail,
         targets,
+        services: _,
     } = new;
     let mut fleet = Fleet {
         groups: old
@@ -46,6 +47,7 @@ pub fn renumber(new: Fleet, old: &Fleet) -> Fleet {
         classes: old.classes.clone(),
         detail,
         targets: Vec::new(),
+        services: Vec::new(),
     };
     let group_numbers: Vec<u32> = groups
         .into_iter()
@@ -175,6 +177,9 @@ mod tests {
                 timeout: Duration::from_secs(1),
                 late_after: Duration::from_millis(250),
                 policy: Policy::default(),
+                pinged: true,
+                services: [].into(),
+                confirm_interval: None,
             });
             fleet.targets.extend(hosts.iter().map(|&host| {
                 let address = Some(([192, 0, 2, host], 4862).into());

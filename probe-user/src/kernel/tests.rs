@@ -1,6 +1,7 @@
 //! The programs under the real verifier, each run over frames made by hand. They need the privilege to load them: without,
 //! they say so and end, but fail where `CI=true` promises it.
 
+mod beats;
 pub(super) mod frames;
 mod interfaces;
 pub(super) mod network;
@@ -29,8 +30,19 @@ pub(super) const EPOCH: u32 = 0xdead_beef;
 pub(super) const PORTS: Ports = Ports {
     first: [40_003, 60_005],
     paths: 4,
-    reserved: 0,
+    beats: 4863,
 };
+
+/// Room for so many rows, classes, groups and next hops, and for two services.
+pub(super) const fn room(rows: u32, classes: u32, groups: u32, hops: u32) -> Room {
+    Room {
+        rows,
+        services: 2,
+        classes,
+        groups,
+        hops,
+    }
+}
 
 /// What was loaded; `None` without the privilege.
 pub(super) fn privileged<T>(loaded: Result<T, LoadError>) -> Option<T> {

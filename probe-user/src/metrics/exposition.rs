@@ -3,6 +3,7 @@
 //! All samples of a family stand together, so the fleet is walked once a family; the text goes out a chunk at a time, and
 //! nothing is kept for a target.
 
+mod services;
 mod text;
 
 use std::{
@@ -10,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use probe_common::maps::{Fate, Histogram, RTT_BOUNDS_NS};
+use probe_common::{
+    beat::BeatFate,
+    maps::{Fate, Histogram, RTT_BOUNDS_NS},
+};
 use prometheus::{Encoder, TextEncoder};
 
 use self::text::Text;
@@ -33,36 +37,57 @@ struct PerTarget {
     value: fn(&Reading<'_>) -> Option<Value>,
 }
 
-/// Series of a target that nothing is wrong with, whose host tells its boot and its load; a broken path has two more.
-pub const SERIES_PER_TARGET: usize = PER_TARGET.len() - 2;
+pub use self::services::SERIES_PER_SERVICE;
 
-/// Series of a group: targets and changes by state, and a histogram with its sum, its count and the bucket of all.
-pub const SERIES_PER_GROUP: usize = 2 * State::ALL.len() + RTT_BOUNDS_NS.len() + 3;
+/// Series of a target that nothing is wrong with, whose host tells its boot, its load and its time; a broken path has two more,
+/// and services one.
+pub const SERIES_PER_TARGET: usize = PER_TARGET.len() - 3;
+
+/// Series of a group: targets, services and changes by state, and a histogram with its sum, its count and the bucket of all.
+pub const SERIES_PER_GROUP: usize = 3 * State::ALL.len() + RTT_BOUNDS_NS.len() + 3;
 
 enum Value {
     Number(u32),
     Ratio(f64),
     Seconds(Duration),
+    /// In ns; either sign.
+    Offset(i64),
 }
 
-const PER_TARGET: [PerTarget; 12] = [
+impl<W: Write> Text<'_, W> {
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Number(number) => self.number(*number),
+            Value::Ratio(ratio) => self.ratio(*ratio),
+            Value::Seconds(time) => self.seconds(time.as_nanos() as u64),
+            Value::Offset(nanos) => {
+                if *nanos < 0 {
+                    self.push(b"-");
+                }
+                self.seconds(nanos.unsigned_abs());
+            }
+        }
+    }
+}
+
+const PER_TARGET: [PerTarget; 16] = [
     PerTarget {
         name: "heartprobe_target_up",
         kind: "gauge",
         help: "Whether the target answers, in time or late.",
-        value: |reading| Some(Value::Number(reading.standing.state.is_up().into())),
+        value: |reading| Some(Value::Number(reading.verdict.state.is_up().into())),
     },
     PerTarget {
         name: "heartprobe_target_state",
         kind: "gauge",
         help: "The verdict: 0 pending, 1 up, 2 overloaded, 3 critical, 4 dead, 5 zombie, 6 unknown.",
-        value: |reading| Some(Value::Number(reading.standing.state as u32)),
+        value: |reading| Some(Value::Number(reading.verdict.state as u32)),
     },
     PerTarget {
         name: "heartprobe_target_missed",
         kind: "gauge",
         help: "Pings missed in a row.",
-        value: |reading| Some(Value::Number(reading.standing.missed)),
+        value: |reading| Some(Value::Number(reading.missed)),
     },
     PerTarget {
         name: "heartprobe_target_rtt_seconds",
@@ -107,6 +132,30 @@ const PER_TARGET: [PerTarget; 12] = [
         value: |reading| reading.health()[1].map(Value::Ratio),
     },
     PerTarget {
+        name: "heartprobe_target_beats_arrive",
+        kind: "gauge",
+        help: "Whether beats of its services arrive; not there if it has none.",
+        value: |reading| Some(Value::Number(reading.verdict.beats?.into())),
+    },
+    PerTarget {
+        name: "heartprobe_target_clock_offset_seconds",
+        kind: "gauge",
+        help: "By how much the host's clock is ahead of the monitor's; true to half of the round-trip time.",
+        value: |reading| reading.clock_offset().map(Value::Offset),
+    },
+    PerTarget {
+        name: "heartprobe_target_forward_delay_seconds",
+        kind: "gauge",
+        help: "What the way to the host took; not there if the clocks cannot tell.",
+        value: |reading| reading.ways().map(|ways| Value::Seconds(ways.forward)),
+    },
+    PerTarget {
+        name: "heartprobe_target_return_delay_seconds",
+        kind: "gauge",
+        help: "What the way back from the host took; not there if the clocks cannot tell.",
+        value: |reading| reading.ways().map(|ways| Value::Seconds(ways.back)),
+    },
+    PerTarget {
         name: "heartprobe_target_path_loss_ratio",
         kind: "gauge",
         help: "Share of the last pings lost by the path that loses more than the others; not there if none does.",
@@ -138,6 +187,8 @@ pub fn write(
     targets_by_state(&mut text, snapshot)?;
     rtt(&mut text, &snapshot.fleet, received)?;
     pongs(&mut text, received)?;
+    services::write(&mut text, snapshot)?;
+    beats(&mut text, received)?;
     state_changes(&mut text, vitals)?;
     engines(&mut text, vitals)?;
     let out = text.finish()?;
@@ -170,11 +221,7 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
             text.push(&before[group]);
             text.target(reading.target.label());
             text.push(&after[group]);
-            match value {
-                Value::Number(number) => text.number(number),
-                Value::Ratio(ratio) => text.ratio(ratio),
-                Value::Seconds(time) => text.seconds(time.as_nanos() as u64),
-            }
+            text.value(&value);
             text.end()?;
         }
     }
@@ -201,8 +248,17 @@ fn shown(fleet: &Fleet) -> impl Iterator<Item = (usize, &Group)> {
 fn targets_by_state(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Result<()> {
     let name = "heartprobe_targets";
     text.family(name, "gauge", "Targets by group and state.");
-    let counts = snapshot.by_state();
-    for (number, group) in shown(&snapshot.fleet) {
+    by_state(text, name, &snapshot.fleet, &snapshot.by_state())
+}
+
+/// A sample for each group and state.
+fn by_state(
+    text: &mut Text<'_, impl Write>,
+    name: &str,
+    fleet: &Fleet,
+    counts: &[[u64; State::ALL.len()]],
+) -> io::Result<()> {
+    for (number, group) in shown(fleet) {
         for state in State::ALL {
             let labels = [("group", &*group.name), ("state", state.name())];
             text.sample(name, labels, counts[number][state as usize])?;
@@ -243,6 +299,16 @@ fn pongs(text: &mut Text<'_, impl Write>, received: &Received) -> io::Result<()>
     text.family(name, "counter", "Pongs received, by what became of them.");
     for fate in Fate::ALL {
         let count = received.fates[fate as usize];
+        text.sample(name, [("fate", fate.name())], count)?;
+    }
+    Ok(())
+}
+
+fn beats(text: &mut Text<'_, impl Write>, received: &Received) -> io::Result<()> {
+    let name = "heartprobe_beats_total";
+    text.family(name, "counter", "Beats received, by what became of them.");
+    for fate in BeatFate::ALL {
+        let count = received.beats[fate as usize];
         text.sample(name, [("fate", fate.name())], count)?;
     }
     Ok(())

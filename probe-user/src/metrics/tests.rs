@@ -1,11 +1,15 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use probe_common::{maps::Fate, ports::Ports, row::Row};
+use probe_common::{beat::BeatFate, maps::Fate, ports::Ports, row::Row, wire::Message};
 
 use super::*;
 use crate::{
-    core::verdict::{Outcome, Policy, State},
-    fleet::{Class, Detail, Fleet, Group, Target},
+    core::{
+        session::Terms,
+        verdict::{Outcome, Policy, State},
+    },
+    fleet::{Class, Detail, Fleet, Group, Service, Target},
+    standings::Verdict,
     table::Table,
     tally::Tally,
 };
@@ -19,6 +23,9 @@ fn class(group: u32) -> Class {
         timeout: Duration::from_secs(1),
         late_after: LATE_AFTER,
         policy: Policy::default(),
+        pinged: true,
+        services: [].into(),
+        confirm_interval: None,
     }
 }
 
@@ -39,6 +46,19 @@ fn target(name: Option<&str>, address: Option<&str>, class: u16) -> Target {
         address: address.map(|at| at.parse::<SocketAddr>().unwrap()),
         class,
     }
+}
+
+fn service(target: u32, name: &str, identity: [u64; 2]) -> Option<Service> {
+    Some(Service {
+        target,
+        name: name.into(),
+        identity,
+        terms: Terms {
+            timeout: 0,
+            interval: 0,
+            critical_after: 2,
+        },
+    })
 }
 
 /// A pong of the ping that was sent last.
@@ -76,12 +96,17 @@ pub fn sample() -> Exporter {
             Some(target(None, Some("[2001:db8::7]:9000"), 0)),
             Some(target(Some("a\"b\\c\nd"), None, 1)),
         ],
+        services: vec![
+            service(0, "post\"gres", [11, 1]),
+            None,
+            service(4, "backup", [44, 2]),
+        ],
     };
-    let live = Live::new(Arc::new(Table::in_memory(8).unwrap()), 4);
+    let live = Live::new(Arc::new(Table::in_memory(11).unwrap()), 8, 4);
     let ports = Ports {
         first: [40_000, 50_000],
         paths: 4,
-        reserved: 0,
+        beats: 0,
     };
     live.ports.set(ports).unwrap();
     for ping in 0..80 {
@@ -108,7 +133,11 @@ pub fn sample() -> Exporter {
     let judge = |number, outcome| {
         let before = live.standings.get(number);
         let after = before.after(outcome, Policy::default());
-        live.standings.set(number, after);
+        let verdict = Verdict {
+            state: after.state,
+            beats: (number == 0).then_some(true),
+        };
+        live.standings.set(number, after, verdict);
         if after.state != before.state {
             vitals.count_change(if number == 4 { 2 } else { 0 }, after.state);
         }
@@ -127,7 +156,21 @@ pub fn sample() -> Exporter {
         judge(number, outcome);
     }
 
+    // Three of four beats came, of a sender that is the second one.
+    let row = live.sessions.row(rows, 0);
+    row.assign_service([11, 1], 0);
+    row.open_session(&Message::beat(11, 1, 1, 9, 0), 1);
+    for seq in [2, 4] {
+        row.hear(&Message::beat(11, 1, seq, 9, 0), 1);
+    }
+    live.sessions.set_state(0, State::Up);
+    live.sessions.set_lost(0, 1);
+    live.sessions.count_restart(0);
+    live.sessions.set_state(2, State::Dead);
+
     let sockets = Tally::new(3);
+    sockets.count_beat(BeatFate::Ok);
+    sockets.count_beat(BeatFate::Stranger);
     sockets.count(Fate::Ok);
     sockets.count(Fate::Malformed);
     sockets.observe(0, 95_123);
@@ -162,12 +205,20 @@ pub fn text(exporter: &Exporter) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// The same text but for what differs from scrape to scrape: how old the beat is of the one service that was heard.
+pub fn without_ages(text: &str) -> String {
+    let is_age = |line: &&str| line.starts_with("heartprobe_service_beat_age_seconds{");
+    assert_eq!(text.lines().filter(is_age).count(), 1);
+    let others: Vec<_> = text.lines().filter(|line| !is_age(line)).collect();
+    others.join("\n")
+}
+
 #[test]
 fn the_sample_as_text() {
     let text = text(&sample());
     // What follows is the registry's, with the times that this run took.
     let (ours, _) = text.split_once("# HELP heartprobe_build_info").unwrap();
-    insta::assert_snapshot!(ours);
+    insta::assert_snapshot!(without_ages(ours));
 }
 
 #[test]
@@ -321,7 +372,7 @@ fn histograms_add_up() {
 #[test]
 fn an_empty_fleet_is_no_error() {
     let exporter = Exporter {
-        live: Arc::new(Live::new(Arc::new(Table::in_memory(0).unwrap()), 1)),
+        live: Arc::new(Live::new(Arc::new(Table::in_memory(0).unwrap()), 0, 1)),
         vitals: Arc::default(),
         sources: Vec::new(),
     };

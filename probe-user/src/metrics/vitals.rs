@@ -45,6 +45,8 @@ pub struct Vitals {
     pub missed: IntCounter,
     /// Packets that the kernel dropped because a socket's buffer was full.
     pub overflows: IntCounter,
+    /// Acks sent for beats that asked for one.
+    pub acks: IntCounter,
     send_errors: Vec<IntCounter>,
     rejections: Vec<IntCounter>,
     fit: IntGauge,
@@ -109,6 +111,10 @@ impl Vitals {
             overflows: counter(
                 "heartprobe_receive_overflows_total",
                 "Packets dropped by the kernel because the buffer of a socket was full.",
+            ),
+            acks: counter(
+                "heartprobe_acks_total",
+                "Acks sent for beats that asked for one.",
             ),
             send_errors: counters(
                 "heartprobe_send_errors_total",

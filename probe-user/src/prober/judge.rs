@@ -4,9 +4,8 @@ use probe_common::row::{Answer, Row};
 
 use super::{GRACE, Prober, fetch, seconds};
 use crate::{
-    changes::Change,
     clock,
-    core::verdict::{Outcome, State},
+    core::{confirm::Sign, verdict::Outcome},
     engine::BATCH,
     flights::Flight,
 };
@@ -44,19 +43,24 @@ impl Prober {
         if !row.is_open(flight.seq) {
             return;
         }
-        let interface = || {
-            self.interfaces
-                .get(row.hop() as usize)
-                .copied()
-                .unwrap_or(0)
-        };
         let outcome = match row.answer(flight.seq) {
             Answer::Good if self.is_overloaded(row) => Outcome::Loaded,
             Answer::Good => Outcome::Good,
             Answer::Late => Outcome::Late,
-            Answer::None if self.outages.hid(interface(), flight.at, now) => Outcome::Unsent,
+            Answer::None if self.outages.hid(self.interface(row), flight.at, now) => {
+                Outcome::Unsent
+            }
             Answer::None => Outcome::Missed,
         };
+        if let Some(host) = self.services.hosts.get_mut(flight.target) {
+            match outcome {
+                Outcome::Missed if self.live.standings.get(flight.target).missed == 0 => {
+                    host.missed = flight.at;
+                }
+                Outcome::Missed | Outcome::Unsent => {}
+                Outcome::Good | Outcome::Loaded | Outcome::Late => host.answered = flight.at,
+            }
+        }
         let path = self.settings.ports.path(flight.seq);
         match outcome {
             Outcome::Missed => self.live.paths.note(flight.target, path, true),
@@ -67,6 +71,15 @@ impl Prober {
             Outcome::Unsent => {}
         }
         self.judge(flight.target, row.class(), outcome, now);
+        if outcome == Outcome::Missed {
+            self.suspect(Sign::Missed, flight, now);
+        }
+    }
+
+    /// Index of the interface that the target's pings leave by; 0 = not known.
+    pub(super) fn interface(&self, row: &Row) -> u32 {
+        let index = self.interfaces.get(row.hop() as usize);
+        index.copied().unwrap_or(0)
     }
 
     /// Whether the host's newest pong told of more load than its policy allows.
@@ -87,29 +100,15 @@ impl Prober {
         }
         let before = standings.get(number);
         let after = before.after(outcome, class.policy);
-        if after == before {
+        // With services, that a ping was answered may say something new though the standing is what it was.
+        if after == before && self.services.hosts.get(number).is_none() {
             return;
         }
-        standings.set(number, after);
         let paths = u32::from(self.settings.ports.paths).max(1);
         if after.missed > before.missed && after.missed.is_multiple_of(paths) {
             // Every path was tried: a firewall on the way may hold on to stale sessions.
             self.live.table.rows()[number as usize].next_round();
         }
-        if after.state != before.state {
-            self.vitals.count_change(class.group, after.state);
-            let (from, to, missed) = (before.state, after.state, after.missed);
-            // That a new target is up is what everyone expects: it is counted, not told.
-            if (from, to) != (State::Pending, State::Up) {
-                let change = Change {
-                    target: number,
-                    from,
-                    to,
-                    missed,
-                    at: now,
-                };
-                self.live.changes.push(change);
-            }
-        }
+        self.conclude(number, after, now);
     }
 }

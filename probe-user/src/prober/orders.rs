@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
-use probe_common::{address::Address, siphash::Key};
+use probe_common::{address::Address, row::Row, siphash::Key};
 
 use super::Prober;
 use crate::{
@@ -99,6 +99,7 @@ impl Prober {
     /// step is taken a target is pinged as it was.
     fn change_fleet(&mut self, fleet: Arc<Fleet>, steps: Vec<Step>) {
         self.classes = fleet.classes.iter().map(Class::for_receiver).collect();
+        self.confirmations.set_classes(&fleet.classes);
         self.vitals.set_groups(&fleet.groups);
         if self.steps.is_empty() {
             // As they are: to copy a million takes longer than a ping may be late.
@@ -111,16 +112,37 @@ impl Prober {
         std::thread::spawn(move || drop(old));
     }
 
-    /// Brings one target's row, verdict and phase to the new fleet; all others keep theirs.
+    /// Brings one target's row, verdict and phase, or one service, to the new fleet; all others keep theirs.
     pub(super) fn take(&mut self, step: Step, now: u64) {
-        let (Step::Add(number) | Step::Change(number) | Step::Remove(number)) = step;
-        let row = &self.live.table.rows()[number as usize];
-        if matches!(step, Step::Remove(_)) {
-            self.schedule.remove(number);
-            self.live.standings.clear(number);
-            self.live.paths.clear(number);
-            row.clear();
+        if let Step::Add(number) | Step::Change(number) | Step::Remove(number) = step {
+            self.confirmations.forget(number);
         }
+        match step {
+            Step::Add(number) => {
+                self.place(number, now, |row, address, port, class| {
+                    row.assign(address, port, class);
+                });
+            }
+            Step::Change(number) => self.place(number, now, |row, address, port, class| {
+                row.set_class(class);
+                if row.address() != (address, port) {
+                    row.set_address(address, port);
+                }
+            }),
+            // If its number has been given anew, that is a step of its own.
+            Step::Remove(number) => {
+                self.schedule.remove(number);
+                self.live.standings.clear(number);
+                self.live.paths.clear(number);
+                self.live.table.clocks()[number as usize].clear();
+                self.live.table.rows()[number as usize].clear();
+            }
+            Step::Service(number) => self.place_service(number, now),
+        }
+    }
+
+    /// Writes the row of a target with its address, port and class, and schedules it.
+    fn place(&mut self, number: u32, now: u64, write: impl FnOnce(&Row, Address, u16, u16)) {
         // If a later fleet has it no more, the step that removes it follows.
         let Some(Some(target)) = self.fleet.targets.get(number as usize) else {
             return;
@@ -128,18 +150,30 @@ impl Prober {
         let (address, port) = target
             .address
             .map_or((Address::default(), 0), |at| (at.ip().into(), at.port()));
-        match step {
-            Step::Add(_) => row.assign(address, port, target.class),
-            Step::Change(_) => {
-                row.set_class(target.class);
-                if row.address() != (address, port) {
-                    row.set_address(address, port);
-                }
-            }
-            // Its number has been given anew: that is a step of its own.
-            Step::Remove(_) => return,
+        let row = &self.live.table.rows()[number as usize];
+        write(row, address, port, target.class);
+        let class = self.fleet.class_of(target);
+        if class.pinged {
+            let interval = class.interval.as_nanos() as u64;
+            self.schedule.set(number, interval, now);
+        } else {
+            self.schedule.remove(number);
         }
-        let interval = self.fleet.class_of(target).interval.as_nanos() as u64;
-        self.schedule.set(number, interval, now);
+    }
+
+    fn place_service(&mut self, number: u32, now: u64) {
+        let service = self.fleet.services.get(number as usize);
+        let service = service.and_then(Option::as_ref).and_then(|service| {
+            let host = self.fleet.host_of(service)?;
+            Some((service, host.address.map(|at| at.ip()), host.class))
+        });
+        let before = self.services.get(number).map(|known| known.target);
+        let live = &self.live;
+        self.services
+            .set(number, service, now, live.table.rows(), &live.sessions);
+        let hosts = [before, service.map(|(service, ..)| service.target)];
+        for target in hosts.into_iter().flatten() {
+            self.conclude(target, self.live.standings.get(target), now);
+        }
     }
 }

@@ -14,6 +14,15 @@ const MOST_LAG: u64 = 200_000_000;
 /// Pings that the kernel is handed at a time: few enough that the time before is that of all.
 const SHARE: usize = 1024;
 
+/// Why pings are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// They are due.
+    Schedule,
+    /// Their targets seem silent.
+    Confirmation,
+}
+
 impl Prober {
     /// Sends every ping that is due.
     pub(super) fn ping(&mut self) -> Result<(), PumpError> {
@@ -35,7 +44,7 @@ impl Prober {
             self.unsent(target, now);
         }
         for share in due.chunks(SHARE) {
-            self.send(share)?;
+            self.send(share, Occasion::Schedule)?;
         }
         due.clear();
         self.due = due;
@@ -43,7 +52,7 @@ impl Prober {
     }
 
     /// Sends a ping to each of these targets: by the kernel what it can send, the rest by sockets.
-    fn send(&mut self, targets: &[u32]) -> Result<(), PumpError> {
+    pub(super) fn send(&mut self, targets: &[u32], occasion: Occasion) -> Result<(), PumpError> {
         let rows = self.live.table.rows();
         let standings = &self.live.standings;
         let (mut unsent, mut nowhere) = (Vec::new(), Vec::new());
@@ -52,8 +61,11 @@ impl Prober {
             if left {
                 let class = &self.classes[usize::from(row.class())];
                 standings.count_ping(target);
-                self.flights
-                    .push(class.timeout_ns.into(), Flight { target, seq, at });
+                let flight = Flight { target, seq, at };
+                self.flights.push(class.timeout_ns.into(), flight);
+                if occasion == Occasion::Schedule {
+                    self.confirmations.watch(row.class(), flight);
+                }
             } else {
                 row.take_back(seq);
                 unsent.push(target);

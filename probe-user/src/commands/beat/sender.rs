@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Beats at an interval do not wait longer than this for the first look-ups.
-const FIRST_LOOKS: Duration = Duration::from_secs(1);
+const FIRST_LOOKS: Duration = Duration::from_secs(5);
 
 /// Health is not looked at more often than this.
 const LOOK: Duration = Duration::from_secs(1);
@@ -100,6 +100,8 @@ impl Sender {
         let mut beats = 0;
         loop {
             tokio::select! {
+                // No beat when the end is known.
+                biased;
                 value = &mut end => return Some(value),
                 _ = tick.tick() => {
                     self.beat(|_| true);
@@ -125,8 +127,10 @@ impl Sender {
         let beat = self.pulse.next(clock::monotonic(), self.vitals);
         for to in self.monitors.iter_mut().filter(|to| whom(to)) {
             let Some(address) = to.recipient.address() else {
-                // Why is told where it was looked up.
-                to.outcome = Err(format!("{} is not resolved", to.recipient.name));
+                // Why is told where it was looked up, and known here if the first look failed.
+                if to.outcome.is_ok() {
+                    to.outcome = Err(format!("{} is not resolved", to.recipient.name));
+                }
                 continue;
             };
             let before = to.outcome.is_ok();

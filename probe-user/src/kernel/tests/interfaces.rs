@@ -12,7 +12,7 @@ use super::{
 use crate::kernel::reflect::ReflectKernel;
 
 fn kernel() -> Option<Kernel> {
-    privileged(Kernel::load(1, 1, 1, 1))
+    privileged(Kernel::load(room(1, 1, 1, 1)))
 }
 
 fn stamps_here() -> bool {
@@ -102,7 +102,7 @@ fn veth_pair() {
 /// Pings over IPv4 and IPv6, from a socket at one end to the program at the other, and back.
 fn round_trips(want: Want) {
     let (Some(mut monitor), Some(mut host)) = (
-        privileged(Kernel::load(2, 1, 1, 1)),
+        privileged(Kernel::load(room(2, 1, 1, 1))),
         privileged(ReflectKernel::load()),
     ) else {
         return;
@@ -158,7 +158,7 @@ fn a_ping_is_stamped_reflected_and_received_generically() {
 
 #[test]
 fn a_table_as_large_as_asked_for_is_shared() {
-    let Some(mut kernel) = privileged(Kernel::load(100_000, 2, 2, 1)) else {
+    let Some(mut kernel) = privileged(Kernel::load(room(100_000, 2, 2, 1))) else {
         return;
     };
     let (one, two) = (kernel.table().unwrap(), kernel.table().unwrap());

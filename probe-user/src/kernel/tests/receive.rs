@@ -14,7 +14,7 @@ struct Monitor {
 
 impl Monitor {
     fn new() -> Option<Self> {
-        let mut kernel = privileged(Kernel::load(3, 2, 2, 1))?;
+        let mut kernel = privileged(Kernel::load(room(3, 2, 2, 1)))?;
         kernel
             .set_settings(&Settings {
                 keys: keys(),
@@ -89,8 +89,44 @@ fn a_pong_in_each_shape_is_taken_in() {
         }
         assert_eq!(row.pongs(), count as u32);
         assert_eq!((row.health(), row.boot()), (0x0102_0304, 99));
+        // It came at 5 and left again at 6.
+        let told = monitor.table.clocks()[target].get().unwrap();
+        assert_eq!((told.seq, told.delay), (row.sent(), row.pong().1 - 1));
     }
     assert_eq!(monitor.fates(), expected);
+}
+
+#[test]
+fn only_pongs_that_tell_their_times_tell_of_a_clock() {
+    let Some(monitor) = Monitor::new() else {
+        return;
+    };
+    for target in 0..2 {
+        let row = monitor.row(target);
+        let clock = &monitor.table.clocks()[target];
+        let (first, second) = (row.open(), row.open());
+        let told = |received, sent, seq| Message {
+            received,
+            sent,
+            ..pong(target, seq, 1_000_000)
+        };
+        let wall = 1_790_000_000_000_000_000;
+        for (seq, times, expected) in [
+            (second, (wall, wall + 400_000), Some(second)),
+            (first, (wall, wall), Some(second)),
+            (row.open(), (0, 0), Some(second)),
+            (row.open(), (wall, 0), Some(second)),
+            (row.open(), (wall, wall - 1), Some(second)),
+        ] {
+            let message = told(times.0, times.1, seq);
+            assert_eq!(monitor.run(&frame(&message).bytes()), XDP_DROP);
+            assert_eq!(row.answer(seq), Answer::Good);
+            assert_eq!(clock.get().map(|told| told.seq), expected, "{times:?}");
+        }
+        let told = clock.get().unwrap();
+        assert!(told.delay >= 600_000, "without what it was held");
+        assert!(wall - told.there <= now());
+    }
 }
 
 #[test]
@@ -220,7 +256,7 @@ fn what_it_does_not_recognise_passes_uncounted() {
 
 #[test]
 fn without_settings_everything_passes() {
-    let Some(kernel) = privileged(Kernel::load(1, 1, 1, 1)) else {
+    let Some(kernel) = privileged(Kernel::load(room(1, 1, 1, 1))) else {
         return;
     };
     let frame = frame(&pong(0, 1, 0)).bytes();

@@ -6,7 +6,7 @@ use super::*;
 const NEXT: u32 = u32::MAX;
 
 fn kernel() -> Option<Kernel> {
-    let mut kernel = privileged(Kernel::load(1, 1, 1, 1))?;
+    let mut kernel = privileged(Kernel::load(room(1, 1, 1, 1)))?;
     kernel
         .set_settings(&Settings {
             keys: keys(),

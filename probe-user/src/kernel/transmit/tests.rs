@@ -18,7 +18,7 @@ use crate::{
             frames::{Frame, run_as_live},
             keys,
             network::Namespace,
-            now, privileged,
+            now, privileged, room,
         },
     },
     table::Table,
@@ -48,7 +48,7 @@ pub(super) struct Monitor {
 
 impl Monitor {
     fn new(rows: u32) -> Option<Self> {
-        let mut kernel = privileged(Kernel::load(rows, 1, 1, 8))?;
+        let mut kernel = privileged(Kernel::load(room(rows, 1, 1, 8)))?;
         let settings = Settings {
             keys: keys(),
             epoch: EPOCH,

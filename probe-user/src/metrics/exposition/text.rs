@@ -73,6 +73,11 @@ impl<'a, W: Write> Text<'a, W> {
             .extend_from_slice(digits.format(number).as_bytes());
     }
 
+    /// The value of a label, escaped.
+    pub fn escaped(&mut self, value: &str) {
+        escape(&mut self.buffer, value);
+    }
+
     /// The value of a `target` label, escaped.
     #[inline]
     pub fn target(&mut self, label: Label<'_>) {

@@ -1,0 +1,185 @@
+//! Verdicts of beats: each service, when its session may have changed, by one look at its row; and of a host with services, by
+//! what pings and beats tell together.
+
+use super::{Prober, services::Known};
+use crate::{
+    changes::Change,
+    core::{
+        host::{self, Services},
+        session::{Silence, judge},
+        verdict::{Outcome, Standing, State},
+    },
+    engine::BeatSockets,
+    standings::Verdict,
+};
+
+impl Prober {
+    /// Reads the beats that came up to the sockets, and opens sessions. Tells until when (ns) beats have been heard.
+    pub(super) fn hear(&mut self, now: u64) -> std::io::Result<u64> {
+        let Some(sockets) = &mut self.beats else {
+            return Ok(now);
+        };
+        let (rows, sessions) = (self.live.table.rows(), &self.live.sessions);
+        let services = &mut self.services;
+        let heard = sockets.drain(&self.settings.keys, |beat, source, at| {
+            services.hear(beat, source, at, rows, sessions)
+        })?;
+        if heard.lost_since.is_some() {
+            tracing::debug!("beats were lost on this box because the socket's buffer was full");
+            self.outages.lost_beats(heard.until);
+        }
+        for number in std::mem::take(&mut self.services.opened) {
+            self.look(number, heard.until);
+        }
+        self.tell_strangers();
+        Ok(heard.until)
+    }
+
+    fn tell_strangers(&mut self) {
+        let strangers = self.services.take_strangers();
+        if let Some(inbox) = &self.strangers {
+            for stranger in strangers {
+                // A daemon that has not caught up will hear of it again.
+                let _ = inbox.try_send(stranger);
+            }
+        }
+    }
+
+    /// Looks at every service that is due, as of `heard` (ns), until when all beats have been read.
+    pub(super) fn judge_sessions(&mut self, heard: u64) {
+        while let Some(number) = self.services.due(heard) {
+            self.look(number, heard);
+        }
+    }
+
+    /// Judges one service, and its host with it.
+    fn look(&mut self, number: u32, now: u64) {
+        let live = self.live.clone();
+        let row = live.sessions.row(live.table.rows(), number);
+        let Some(known) = self.services.get(number) else {
+            return;
+        };
+        let &mut Known {
+            target,
+            terms,
+            begun,
+            looked,
+            ..
+        } = known;
+        let heard = row.heard();
+        known.looked = heard.at;
+        live.sessions.set_lost(number, known.lost(row));
+        if heard.at > looked {
+            self.take_health(target, row.health(), row.boot());
+        }
+        let host = &live.table.rows()[target as usize];
+        let (hears_since, deaf) = self.outages.hears_since(self.interface(host));
+        let silence = Silence {
+            beat: (heard.at != 0).then(|| now.saturating_sub(heard.at)),
+            heard: now.saturating_sub(heard.at.max(begun).max(hears_since)),
+            deaf,
+        };
+        let before = live.sessions.state(number);
+        let (after, again) = judge(before, silence, terms.bounds(heard.session));
+        if let Some(again) = again {
+            self.services.look_at(number, now + again);
+        }
+        if after == State::Dead {
+            row.close_session();
+        }
+        if after != before {
+            live.sessions.set_state(number, after);
+            if (before, after) != (State::Pending, State::Up) {
+                live.changes.push(Change {
+                    target,
+                    service: Some(number),
+                    from: before,
+                    to: after,
+                    missed: 0,
+                    at: now,
+                });
+            }
+        }
+        self.conclude(target, live.standings.get(target), now);
+    }
+
+    /// What beats tell of a host that is not pinged stands where its pongs' would.
+    fn take_health(&mut self, target: u32, health: u32, boot: u32) {
+        let row = &self.live.table.rows()[target as usize];
+        let class = &self.fleet.classes[usize::from(row.class())];
+        if class.pinged {
+            return;
+        }
+        row.tell(health, boot);
+        let standings = &self.live.standings;
+        standings.see_boot(target, boot);
+        let outcome = if class.policy.overload.shows(health) {
+            Outcome::Loaded
+        } else {
+            Outcome::Good
+        };
+        let standing = standings.get(target).after(outcome, class.policy);
+        standings.set(target, standing, standings.verdict(target));
+    }
+
+    /// Makes the verdict on a target of its standing by pings and of its services, if it has any.
+    pub(super) fn conclude(&mut self, number: u32, standing: Standing, now: u64) {
+        let row = &self.live.table.rows()[number as usize];
+        let class = &self.fleet.classes[usize::from(row.class())];
+        let before = self.live.standings.verdict(number);
+        let after = match self.summary(number, standing) {
+            None if class.pinged => Verdict {
+                state: standing.state,
+                beats: None,
+            },
+            None => Verdict::default(),
+            Some((services, arrive)) => {
+                let pings = class.pinged.then_some(standing.state);
+                Verdict {
+                    state: host::verdict(pings, services, before.state),
+                    beats: Some(arrive),
+                }
+            }
+        };
+        self.live.standings.set(number, standing, after);
+        if after.state != before.state {
+            self.vitals.count_change(class.group, after.state);
+            let (from, to) = (before.state, after.state);
+            // That a new target is up is what everyone expects: it is counted, not told.
+            if (from, to) != (State::Pending, State::Up) {
+                self.live.changes.push(Change {
+                    target: number,
+                    service: None,
+                    from,
+                    to,
+                    missed: standing.missed,
+                    at: now,
+                });
+            }
+        }
+    }
+
+    /// What is known of a target's services, and whether beats of theirs arrive; `None` if it has none.
+    fn summary(&self, number: u32, standing: Standing) -> Option<(Services, bool)> {
+        let host = self.services.hosts.get(number)?;
+        let sessions = &self.live.sessions;
+        let rows = self.live.table.rows();
+        let mut services = Services {
+            loaded: standing.state == State::Overloaded,
+            ..Services::default()
+        };
+        for &service in &host.services {
+            let state = sessions.state(service);
+            services.add(state);
+            let at = sessions.row(rows, service).heard().at;
+            services.arrive |= state == State::Up && (standing.missed == 0 || at > host.missed);
+            services.outlived |= state == State::Dead && host.answered > at;
+        }
+        Some((services, services.arrive))
+    }
+
+    /// The port that beats come to; 0 if none are heard.
+    pub(super) fn beat_port(sockets: Option<&BeatSockets>) -> std::io::Result<u16> {
+        sockets.map_or(Ok(0), BeatSockets::port)
+    }
+}
