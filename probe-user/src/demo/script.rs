@@ -63,7 +63,8 @@ const HANGS_ONE_IN: u64 = 4;
 /// Whether the service on host `number` beats `at` this time after the demo's start.
 pub fn beats(number: u32, at: Duration) -> bool {
     let dice = mix(u64::from(number) << 32);
-    let begins = Duration::from_millis(dice / 100 % (CYCLE - HANGS).as_millis() as u64);
+    let last = CYCLE.saturating_sub(HANGS).as_millis() as u64;
+    let begins = Duration::from_millis(dice / 100 % last);
     let now = Duration::from_millis((at.as_millis() % CYCLE.as_millis()) as u64);
     !dice.is_multiple_of(HANGS_ONE_IN) || now < begins || now >= begins + HANGS
 }

@@ -87,6 +87,35 @@ fn beat(live: &Live) {
     live.sessions.set_state(2, State::Dead);
 }
 
+/// One target is good, one is late and one dead.
+fn judge(live: &Live, vitals: &Vitals) {
+    let judge = |number, outcome| {
+        let before = live.standings.get(number);
+        let after = before.after(outcome, Policy::default());
+        let verdict = Verdict {
+            state: after.state,
+            beats: (number == 0).then_some(true),
+        };
+        live.standings.set(number, after, verdict);
+        if after.state != before.state {
+            vitals.count_change(if number == 4 { 2 } else { 0 }, after.state);
+        }
+        if outcome == Outcome::Late {
+            live.standings.count_late(number);
+        }
+    };
+    for (number, outcome) in [
+        (0, Outcome::Good),
+        (1, Outcome::Late),
+        (1, Outcome::Late),
+        (4, Outcome::Missed),
+        (4, Outcome::Missed),
+        (4, Outcome::Missed),
+    ] {
+        judge(number, outcome);
+    }
+}
+
 /// Three groups, one of them gone; names with all that must be escaped; one target removed, one never answered.
 pub fn sample() -> Exporter {
     let mut gone = group("old", &[]);
@@ -144,32 +173,7 @@ pub fn sample() -> Exporter {
     }
     rows[4].open();
     live.standings.count_ping(4);
-    let judge = |number, outcome| {
-        let before = live.standings.get(number);
-        let after = before.after(outcome, Policy::default());
-        let verdict = Verdict {
-            state: after.state,
-            beats: (number == 0).then_some(true),
-        };
-        live.standings.set(number, after, verdict);
-        if after.state != before.state {
-            vitals.count_change(if number == 4 { 2 } else { 0 }, after.state);
-        }
-        if outcome == Outcome::Late {
-            live.standings.count_late(number);
-        }
-    };
-    for (number, outcome) in [
-        (0, Outcome::Good),
-        (1, Outcome::Late),
-        (1, Outcome::Late),
-        (4, Outcome::Missed),
-        (4, Outcome::Missed),
-        (4, Outcome::Missed),
-    ] {
-        judge(number, outcome);
-    }
-
+    judge(&live, &vitals);
     beat(&live);
 
     let sockets = Tally::new(3);
