@@ -9,7 +9,7 @@ use crate::commands::{
 };
 
 /// A heartbeat prober: pings a fleet over UDP, takes the time of every pong in the kernel, and tells which hosts are
-/// up, overloaded, critical or dead.
+/// up, overloaded, critical, dead or zombies.
 #[derive(Debug, Parser)]
 #[command(
     name = "heartprobe",

@@ -3,6 +3,7 @@
 mod adoption;
 mod hops;
 mod interfaces;
+mod room;
 mod route;
 mod transmission;
 
@@ -19,13 +20,13 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use self::{adoption::Adoption, hops::Hops, interfaces::Interfaces};
+use self::{adoption::Adoption, hops::Hops, interfaces::Interfaces, room::Room};
 use crate::{
     config::{self, Config, Engine, Transmit},
     fleet::{Class, Detail, Fleet, renumber},
-    kernel::{self, Kernel, Want},
+    kernel::{Kernel, Want},
     metrics::Exporter,
-    monitor::{Monitor, SPARE_GROUPS},
+    monitor::Monitor,
     network::{self, Follower},
     prober::{Hearing, Order},
     resolve::{Names, Unresolved},
@@ -33,18 +34,6 @@ use crate::{
     tally::Source,
     web::Reload,
 };
-
-/// Rows beyond the first configuration's, for targets that reloads add: a quarter more, and at least these.
-const SPARE_ROWS: usize = 4096;
-
-/// Likewise for services.
-const SPARE_SERVICES: usize = 4096;
-
-/// Classes that there is room for at least.
-const CLASSES: usize = 1024;
-
-/// The most next hops, of which the number 0 is none.
-const MOST_HOPS: usize = 65_536;
 
 /// How often the daemon looks whether its prober lives, and which neighbours are to be checked.
 const LOOK: Duration = Duration::from_millis(250);
@@ -80,53 +69,6 @@ pub struct Daemon {
     kernel: Option<Arc<dyn Source>>,
     room: Room,
     adoption: Adoption,
-}
-
-/// How large a fleet may become without a restart.
-#[derive(Clone, Copy, Debug)]
-struct Room {
-    targets: usize,
-    services: usize,
-    classes: usize,
-    groups: usize,
-}
-
-impl Room {
-    /// Of a fleet with so many services, and so many that may be adopted.
-    fn of(fleet: &Fleet, services: usize, adopt: usize) -> Self {
-        let spacious = |count: usize, spare| (count + count / 4).max(count + spare) + adopt;
-        Self {
-            targets: spacious(fleet.targets.len(), SPARE_ROWS),
-            services: spacious(services, SPARE_SERVICES),
-            classes: (2 * fleet.classes.len()).max(CLASSES),
-            groups: fleet.groups.len() + SPARE_GROUPS,
-        }
-    }
-
-    /// How many next hops the kernel has room for.
-    fn hops(self) -> u32 {
-        (self.targets + 1).min(MOST_HOPS) as u32
-    }
-
-    /// A row a target, and one a service.
-    fn rows(self) -> u32 {
-        (self.targets + self.services) as u32
-    }
-
-    fn check(self, fleet: &Fleet) -> anyhow::Result<()> {
-        for (what, is, room) in [
-            ("targets", fleet.targets.len(), self.targets),
-            ("services", fleet.services.len(), self.services),
-            ("policies", fleet.classes.len(), self.classes),
-            ("groups", fleet.groups.len(), self.groups),
-        ] {
-            anyhow::ensure!(
-                is <= room,
-                "{is} {what}, those of earlier configurations included, and room for {room}: restart heartprobe to make room"
-            );
-        }
-        Ok(())
-    }
 }
 
 impl Daemon {
@@ -412,14 +354,7 @@ fn load_kernel(xdp: Option<Want>, room: Room, engine: Engine) -> anyhow::Result<
         tracing::info!("xdp: off: pongs are timed at the sockets");
         return Ok(None);
     }
-    let room = kernel::Room {
-        rows: room.rows(),
-        services: room.services as u32,
-        classes: room.classes as u32,
-        groups: room.groups as u32,
-        hops: room.hops(),
-    };
-    match Kernel::load(room) {
+    match Kernel::load(room.of_kernel()) {
         Ok(kernel) => Ok(Some(kernel)),
         Err(error) if engine == Engine::Kernel => Err(error).context("engine: kernel"),
         Err(error) => {

@@ -1,4 +1,5 @@
-//! The demo's fleet: some hundred hosts on loopback addresses in this process, which fall late, miss, die and come back.
+//! The demo's fleet: some hundred hosts on loopback addresses in this process, which fall late, miss, die and come back; and
+//! the services of some of them, which hang at times.
 
 pub mod screen;
 mod script;
@@ -10,18 +11,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probe_common::{maps::Reflector, wire};
+use probe_common::{
+    maps::Reflector,
+    siphash::Key,
+    wire::{self, Message},
+};
 use tokio::net::UdpSocket;
 
 use self::script::{Mood, mood};
 use crate::{
     clock,
-    core::verdict::Policy,
-    fleet::{Class, Fleet, Group, Target},
+    core::{session::Terms, verdict::Policy},
+    fleet::{Class, Fleet, Group, Promise, Target},
+    random,
 };
 
-/// The fleet's groups: name and hosts.
-const GROUPS: [(&str, u32); 3] = [("web", 160), ("db", 60), ("edge", 100)];
+/// The fleet's groups: name, hosts, and what runs on each of them.
+const GROUPS: [(&str, u32, Option<&str>); 3] = [
+    ("web", 160, None),
+    ("db", 60, Some("postgres")),
+    ("edge", 100, None),
+];
+
+/// Between two beats of a service, and how long it may be silent.
+const BEAT: Duration = Duration::from_millis(500);
+const SESSION: Duration = Duration::from_secs(2);
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -41,7 +55,7 @@ pub async fn start() -> io::Result<Fleet> {
     let mut fleet = Fleet::default();
     let begin = Instant::now();
     let port = free_port().await?;
-    for (number, (name, hosts)) in GROUPS.into_iter().enumerate() {
+    for (number, (name, hosts, service)) in GROUPS.into_iter().enumerate() {
         fleet.groups.push(Group {
             name: name.into(),
             labels: Vec::new(),
@@ -54,7 +68,7 @@ pub async fn start() -> io::Result<Fleet> {
             late_after: LATE_AFTER,
             policy: Policy::default(),
             pinged: true,
-            services: Arc::default(),
+            services: service.into_iter().map(promise).collect(),
             confirm_interval: None,
         });
         for member in 1..=hosts {
@@ -69,7 +83,47 @@ pub async fn start() -> io::Result<Fleet> {
             }));
         }
     }
+    fleet.place_services(&Fleet::default(), &[]);
     Ok(fleet)
+}
+
+fn promise(name: &str) -> Promise {
+    Promise {
+        name: name.into(),
+        terms: Terms {
+            timeout: SESSION.as_nanos() as u64,
+            interval: BEAT.as_nanos() as u64,
+            critical_after: 2,
+        },
+    }
+}
+
+/// Has the services of the fleet push their beats to this port, for as long as the runtime lives.
+///
+/// # Errors
+/// When there is no socket to be had.
+pub async fn push_beats(fleet: Arc<Fleet>, port: u16) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let (epoch, begin) = (random::epoch()?, Instant::now());
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(BEAT);
+        for seq in 1.. {
+            tick.tick().await;
+            for (_, service) in fleet.services() {
+                let (host, at) = (service.target, begin.elapsed());
+                // A service is down with its host.
+                if mood(host, at, SLOW) == Mood::Silent || !script::beats(host, at) {
+                    continue;
+                }
+                let [host, name] = service.identity;
+                let beat = Message::beat(host, name, seq, epoch, clock::monotonic());
+                let bytes = beat.encode(&Key::default()).to_bytes();
+                // One that cannot be sent is one that the monitor does not hear.
+                let _ = socket.send_to(&bytes, (Ipv4Addr::LOCALHOST, port)).await;
+            }
+        }
+    });
+    Ok(())
 }
 
 /// The usual port where it is free on the first host's address, else any.

@@ -11,7 +11,7 @@ mod reading;
 mod socket;
 
 pub use self::{
-    beats::BeatSockets,
+    beats::{Arrival, BeatSockets},
     kernel::KernelEngine,
     pumps::{PumpError, Pumps},
     socket::{BATCH, SocketEngine},

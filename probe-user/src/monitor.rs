@@ -171,13 +171,16 @@ fn log_change(snapshot: &Snapshot<'_>, change: &Change) {
             return;
         };
         let name = &service.name;
-        match change.to {
-            State::Up => tracing::info!("{group} {label} {name}: {from} -> {to}: its beats come"),
-            State::Dead => tracing::warn!(
-                "{group} {label} {name}: {from} -> {to}: no beat for its session timeout"
-            ),
-            _ => tracing::warn!("{group} {label} {name}: {from} -> {to}"),
+        if change.to == State::Up {
+            tracing::info!("{group} {label} {name}: {from} -> {to}: its beats come");
+            return;
         }
+        let why = match change.to {
+            State::Dead => "no beat for its session timeout",
+            State::Unknown => "this box cannot hear its beats",
+            _ => "its beats are overdue",
+        };
+        tracing::warn!("{group} {label} {name}: {from} -> {to}: {why}");
         return;
     }
     if change.to.is_up() {

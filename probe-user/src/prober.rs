@@ -6,6 +6,7 @@
 //! theirs is judged, so that a stalled monitor raises no false alarm.
 
 mod confirm;
+mod ears;
 mod hosts;
 mod judge;
 mod orders;
@@ -29,7 +30,7 @@ use probe_common::{
 };
 
 pub use self::orders::{Handle, Order};
-use self::{confirm::Confirmations, outages::Outages, services::Services};
+use self::{confirm::Confirmations, ears::Ears, outages::Outages, services::Services};
 use crate::{
     clock,
     core::schedule::Schedule,
@@ -90,6 +91,7 @@ pub struct Prober {
     flights: Flights,
     confirmations: Confirmations,
     outages: Outages,
+    ears: Ears,
     sockets: SocketEngine,
     beats: Option<BeatSockets>,
     services: Services,
@@ -158,6 +160,7 @@ impl Prober {
             flights: Flights::default(),
             confirmations: Confirmations::default(),
             outages: Outages::default(),
+            ears: Ears::default(),
             sockets,
             beats,
             services: Services::new(hearing.kernel, hearing.strangers.is_some()),

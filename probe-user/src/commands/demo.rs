@@ -26,7 +26,7 @@ const FRAME: Duration = Duration::from_millis(200);
 /// Show a fleet in this terminal: no root, no configuration, no network
 ///
 /// Some hundred hosts on loopback addresses in this very process are pinged twice a second; some fall late, miss, die and
-/// come back. The metrics are on the port meanwhile. Press q to end it.
+/// come back, and some go on answering though their service hangs. The metrics are on the port meanwhile. Press q to end it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where the metrics are served; if the port is taken, any other
@@ -74,7 +74,10 @@ impl Args {
         }]);
         monitor.vitals.reloaded(true);
         monitor.order(Order::Links(vec![Link::loopback()], [].into()));
-        monitor.probe(&Fleet::default(), fleet);
+        monitor.probe(&Fleet::default(), fleet.clone());
+        demo::push_beats(fleet, monitor.settings.ports.beats)
+            .await
+            .context("starting the demo's services")?;
 
         let exporter = Arc::new(monitor.exporter(None));
         // There is no configuration that could be read anew: nobody listens.

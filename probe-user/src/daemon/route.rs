@@ -12,6 +12,8 @@ impl Daemon {
         let network = self.follower.network.borrow_and_update().clone();
         let routing = Routing::find(&self.fleet, &network);
         let used = routing.interfaces(&network);
+        let ears = network.links.iter().map(|link| (link.index, link.works));
+        self.monitor.order(Order::Ears(ears.collect()));
         let sources = self.sources(&network, &routing).await;
         while self.assign(&network, &routing, &sources, &used) {}
         self.used = used;

@@ -18,11 +18,12 @@ use crate::{
 };
 
 /// States that a demo can come to, in the order of the columns.
-const SHOWN: [State; 5] = [
+const SHOWN: [State; 6] = [
     State::Up,
     State::Overloaded,
     State::Critical,
     State::Dead,
+    State::Zombie,
     State::Pending,
 ];
 
@@ -89,7 +90,8 @@ fn light(reading: &Reading<'_>) -> Span<'static> {
         State::Overloaded => "◐",
         State::Critical => "◌",
         State::Dead => "✖",
-        State::Pending | State::Unknown | State::Zombie => "·",
+        State::Zombie => "☣",
+        State::Pending | State::Unknown => "·",
     };
     Span::styled(sign, Style::new().fg(colour(state)))
 }
@@ -123,7 +125,7 @@ fn draw_counts(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
         });
     let widths = [Constraint::Length(8)]
         .into_iter()
-        .chain([Constraint::Length(11); 7]);
+        .chain([Constraint::Length(11); SHOWN.len() + 2]);
     let table = Table::new(rows, widths)
         .header(Row::new(head).style(Style::new().add_modifier(Modifier::DIM)))
         .block(Block::bordered().title(" groups "));
@@ -132,9 +134,12 @@ fn draw_counts(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
 
 fn draw_changes(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, readings: &[Reading<'_>]) {
     let room = area.height.saturating_sub(2) as usize;
-    let lines: Vec<Line<'_>> = view
+    // Those of services show in what becomes of their hosts.
+    let of_hosts = view
         .changes
         .iter()
+        .filter(|change| change.service.is_none());
+    let lines: Vec<Line<'_>> = of_hosts
         .rev()
         .take(room)
         .filter_map(|change| {

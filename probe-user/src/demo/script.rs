@@ -54,6 +54,21 @@ pub fn mood(number: u32, at: Duration, slow: Duration) -> Mood {
     well
 }
 
+/// How long a service hangs, while its host goes on answering.
+const HANGS: Duration = Duration::from_secs(15);
+
+/// One service in so many hangs once in each cycle.
+const HANGS_ONE_IN: u64 = 4;
+
+/// Whether the service on host `number` beats `at` this time after the demo's start.
+pub fn beats(number: u32, at: Duration) -> bool {
+    let dice = mix(u64::from(number) << 32);
+    let last = CYCLE.saturating_sub(HANGS).as_millis() as u64;
+    let begins = Duration::from_millis(dice / 100 % last);
+    let now = Duration::from_millis((at.as_millis() % CYCLE.as_millis()) as u64);
+    !dice.is_multiple_of(HANGS_ONE_IN) || now < begins || now >= begins + HANGS
+}
+
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -84,6 +99,25 @@ mod tests {
             assert!(
                 (1..100).contains(&share(at, |m| m == Mood::Answers(SLOW))),
                 "slow at {at} s"
+            );
+        }
+    }
+
+    #[test]
+    fn some_service_hangs_at_most_times_and_each_comes_back() {
+        let hang = |at| {
+            (160..220)
+                .filter(|&n| !beats(n, Duration::from_secs(at)))
+                .count()
+        };
+        let seen = (5..95).filter(|&at| hang(at) > 0).count();
+        assert!(seen > 80, "{seen} of 90 s");
+        assert!(hang(5) > 0, "a newcomer should see one at once");
+        assert!((0..90).all(|at| hang(at) < 10));
+        for host in 160..220 {
+            assert!(
+                (0..90).any(|at| beats(host, Duration::from_secs(at))),
+                "{host}"
             );
         }
     }

@@ -27,6 +27,17 @@ const BATCH: usize = 64;
 const RECEIVE_BUFFER: usize = 8 << 20;
 const SEND_BUFFER: usize = 1 << 20;
 
+/// How a beat came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Where from.
+    pub source: SocketAddr,
+    /// Index of the interface that it came by; 0: not known.
+    pub interface: u32,
+    /// When, ns of the monotonic clock.
+    pub at: u64,
+}
+
 /// One socket for each family that the box has.
 pub struct BeatSockets {
     channels: Vec<Channel>,
@@ -83,12 +94,12 @@ impl BeatSockets {
         &self.watch
     }
 
-    /// Reads the beats that wait, as far as one turn of the loop has time for. Those that carry a right tag are handed to `hear`,
-    /// with where they came from and when (ns, monotonic); what it answers decides whether they are acked.
+    /// Reads the beats that wait, as far as one turn of the loop has time for. Those that carry a right tag are handed to `hear`;
+    /// what it answers decides whether they are acked.
     pub fn drain(
         &mut self,
         keys: &[Key; 2],
-        mut hear: impl FnMut(&Beat, SocketAddr, u64) -> BeatFate,
+        mut hear: impl FnMut(&Beat, Arrival) -> BeatFate,
     ) -> io::Result<Heard> {
         let mut heard = Heard {
             until: clock::monotonic(),
@@ -105,7 +116,12 @@ impl BeatSockets {
                 let fate = match verify(datagram, keys) {
                     Err(fate) => fate,
                     Ok((beat, key)) => {
-                        let fate = hear(&beat, datagram.source, datagram.received);
+                        let arrival = Arrival {
+                            source: datagram.source,
+                            interface: datagram.interface,
+                            at: datagram.received,
+                        };
+                        let fate = hear(&beat, arrival);
                         if beat.message().wants_ack() && fate.is_recorded() {
                             if acks.len() == BATCH {
                                 send(socket, acks, vitals);

@@ -48,8 +48,8 @@ fn target(name: Option<&str>, address: Option<&str>, class: u16) -> Target {
     }
 }
 
-fn service(target: u32, name: &str, identity: [u64; 2]) -> Option<Service> {
-    Some(Service {
+fn service(target: u32, name: &str, identity: [u64; 2]) -> Service {
+    Service {
         target,
         name: name.into(),
         identity,
@@ -58,7 +58,7 @@ fn service(target: u32, name: &str, identity: [u64; 2]) -> Option<Service> {
             interval: 0,
             critical_after: 2,
         },
-    })
+    }
 }
 
 /// A pong of the ping that was sent last.
@@ -71,6 +71,49 @@ fn pong(row: &Row, rtt: Duration) {
         4_000 << 16 | 0xffff,
         7
     ));
+}
+
+/// Three of four beats of the first service come, of a sender that is the second one; the other service is dead.
+fn beat(live: &Live) {
+    let row = live.sessions.row(live.table.rows(), 0);
+    row.assign_service([11, 1], 0);
+    row.open_session(&Message::beat(11, 1, 1, 9, 0), 1);
+    for seq in [2, 4] {
+        row.hear(&Message::beat(11, 1, seq, 9, 0), 1);
+    }
+    live.sessions.set_state(0, State::Up);
+    live.sessions.set_lost(0, 1);
+    live.sessions.count_restart(0);
+    live.sessions.set_state(2, State::Dead);
+}
+
+/// One target is good, one is late and one dead.
+fn judge(live: &Live, vitals: &Vitals) {
+    let judge = |number, outcome| {
+        let before = live.standings.get(number);
+        let after = before.after(outcome, Policy::default());
+        let verdict = Verdict {
+            state: after.state,
+            beats: (number == 0).then_some(true),
+        };
+        live.standings.set(number, after, verdict);
+        if after.state != before.state {
+            vitals.count_change(if number == 4 { 2 } else { 0 }, after.state);
+        }
+        if outcome == Outcome::Late {
+            live.standings.count_late(number);
+        }
+    };
+    for (number, outcome) in [
+        (0, Outcome::Good),
+        (1, Outcome::Late),
+        (1, Outcome::Late),
+        (4, Outcome::Missed),
+        (4, Outcome::Missed),
+        (4, Outcome::Missed),
+    ] {
+        judge(number, outcome);
+    }
 }
 
 /// Three groups, one of them gone; names with all that must be escaped; one target removed, one never answered.
@@ -97,9 +140,9 @@ pub fn sample() -> Exporter {
             Some(target(Some("a\"b\\c\nd"), None, 1)),
         ],
         services: vec![
-            service(0, "post\"gres", [11, 1]),
+            Some(service(0, "post\"gres", [11, 1])),
             None,
-            service(4, "backup", [44, 2]),
+            Some(service(4, "backup", [44, 2])),
         ],
     };
     let live = Live::new(Arc::new(Table::in_memory(11).unwrap()), 8, 4);
@@ -130,43 +173,8 @@ pub fn sample() -> Exporter {
     }
     rows[4].open();
     live.standings.count_ping(4);
-    let judge = |number, outcome| {
-        let before = live.standings.get(number);
-        let after = before.after(outcome, Policy::default());
-        let verdict = Verdict {
-            state: after.state,
-            beats: (number == 0).then_some(true),
-        };
-        live.standings.set(number, after, verdict);
-        if after.state != before.state {
-            vitals.count_change(if number == 4 { 2 } else { 0 }, after.state);
-        }
-        if outcome == Outcome::Late {
-            live.standings.count_late(number);
-        }
-    };
-    for (number, outcome) in [
-        (0, Outcome::Good),
-        (1, Outcome::Late),
-        (1, Outcome::Late),
-        (4, Outcome::Missed),
-        (4, Outcome::Missed),
-        (4, Outcome::Missed),
-    ] {
-        judge(number, outcome);
-    }
-
-    // Three of four beats came, of a sender that is the second one.
-    let row = live.sessions.row(rows, 0);
-    row.assign_service([11, 1], 0);
-    row.open_session(&Message::beat(11, 1, 1, 9, 0), 1);
-    for seq in [2, 4] {
-        row.hear(&Message::beat(11, 1, seq, 9, 0), 1);
-    }
-    live.sessions.set_state(0, State::Up);
-    live.sessions.set_lost(0, 1);
-    live.sessions.count_restart(0);
-    live.sessions.set_state(2, State::Dead);
+    judge(&live, &vitals);
+    beat(&live);
 
     let sockets = Tally::new(3);
     sockets.count_beat(BeatFate::Ok);

@@ -23,6 +23,8 @@ pub enum Order {
     /// These are the links that targets are reached through now, and the index of the one that each number in a row's
     /// [`hop`](Row::hop) stands for.
     Links(Vec<Link>, Arc<[u32]>),
+    /// These are all interfaces of the box (indices), and whether each works: beats may come by any.
+    Ears(Vec<(u32, bool)>),
     /// Pings of the sockets bear this type of service or traffic class.
     TrafficClass(u8),
     /// Have the kernel send by this interface, which has this Ethernet address, if it can; the answer tells why not.
@@ -63,6 +65,7 @@ impl Prober {
                 self.interfaces = interfaces;
                 self.change_links(links, now);
             }
+            Order::Ears(links) => self.ears.set(&links, now),
             Order::TrafficClass(traffic_class) => self.sockets.set_traffic_class(traffic_class),
             Order::Open {
                 interface,

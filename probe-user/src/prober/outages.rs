@@ -6,13 +6,7 @@ const LONGEST: u64 = 10_000_000_000;
 
 /// The monitor's own recent outages.
 #[derive(Debug, Default)]
-pub struct Outages {
-    recent: Vec<Outage>,
-    /// When the last outage of each interface ended, for sessions, which may be longer than pings are out.
-    ends: Vec<(u32, u64)>,
-    /// When beats were last lost on this box.
-    beats_lost: u64,
-}
+pub struct Outages(Vec<Outage>);
 
 #[derive(Debug)]
 struct Outage {
@@ -27,17 +21,13 @@ impl Outages {
     pub fn set_link(&mut self, interface: u32, works: bool, now: u64) {
         self.forget(now);
         let open = self
-            .recent
+            .0
             .iter_mut()
             .find(|o| o.interface == Some(interface) && o.until.is_none());
         match (open, works) {
-            (Some(outage), true) => {
-                outage.until = Some(now);
-                self.ends.retain(|(index, _)| *index != interface);
-                self.ends.push((interface, now));
-            }
+            (Some(outage), true) => outage.until = Some(now),
             (None, false) => {
-                self.recent.push(Outage {
+                self.0.push(Outage {
                     interface: Some(interface),
                     from: now,
                     until: None,
@@ -50,34 +40,16 @@ impl Outages {
     /// Pongs were lost on this box, whosever they were, some time between `from` and `until` (ns).
     pub fn lost_pongs(&mut self, from: u64, until: u64) {
         self.forget(until);
-        self.recent.push(Outage {
+        self.0.push(Outage {
             interface: None,
             from,
             until: Some(until),
         });
     }
 
-    /// Beats were lost on this box, whosever they were, until then (ns).
-    pub fn lost_beats(&mut self, until: u64) {
-        self.beats_lost = until;
-    }
-
-    /// Since when (ns) beats that come by `interface` can be heard again after the last outage, 0 if there was none, and whether they
-    /// cannot be heard now. Interface 0 is not known: then it may be any.
-    pub fn hears_since(&self, interface: u32) -> (u64, bool) {
-        let is_meant = |index: u32| interface == 0 || index == interface;
-        let ends = self.ends.iter().filter(|(index, _)| is_meant(*index));
-        let last = ends.map(|(_, end)| *end).max().unwrap_or(0);
-        let lasts = self
-            .recent
-            .iter()
-            .any(|outage| outage.until.is_none() && outage.interface.is_none_or(is_meant));
-        (last.max(self.beats_lost), lasts)
-    }
-
     /// Whether the pong of a ping that left by `interface` may have been lost here between `sent` and `judged` (ns).
     pub fn hid(&self, interface: u32, sent: u64, judged: u64) -> bool {
-        self.recent.iter().any(|outage| {
+        self.0.iter().any(|outage| {
             outage.interface.is_none_or(|index| index == interface)
                 && outage.from <= judged
                 && outage.until.is_none_or(|until| until >= sent)
@@ -86,11 +58,11 @@ impl Outages {
 
     /// Whether an outage lasts.
     pub fn last(&self) -> bool {
-        self.recent.iter().any(|outage| outage.until.is_none())
+        self.0.iter().any(|outage| outage.until.is_none())
     }
 
     fn forget(&mut self, now: u64) {
-        self.recent
+        self.0
             .retain(|outage| outage.until.is_none_or(|until| until + LONGEST > now));
     }
 }
@@ -115,22 +87,6 @@ mod tests {
     }
 
     #[test]
-    fn beats_are_heard_again_since_the_end_of_the_last_outage() {
-        let mut outages = Outages::default();
-        assert_eq!(outages.hears_since(3), (0, false));
-        outages.set_link(3, false, 100);
-        assert_eq!(outages.hears_since(3), (0, true));
-        assert_eq!(outages.hears_since(0), (0, true), "it may be that one");
-        assert_eq!(outages.hears_since(4), (0, false));
-        outages.set_link(3, true, 200);
-        assert_eq!(outages.hears_since(3), (200, false));
-        outages.lost_pongs(LONGEST * 9, LONGEST * 10);
-        assert_eq!(outages.hears_since(3), (200, false), "kept for good");
-        outages.lost_beats(LONGEST * 10);
-        assert_eq!(outages.hears_since(4), (LONGEST * 10, false));
-    }
-
-    #[test]
     fn lost_pongs_may_be_anyones() {
         let mut outages = Outages::default();
         outages.lost_pongs(100, 200);
@@ -144,6 +100,6 @@ mod tests {
         for i in 0..1000 {
             outages.lost_pongs(i * 1_000_000_000, i * 1_000_000_000 + 1);
         }
-        assert!(outages.recent.len() < 12);
+        assert!(outages.0.len() < 12);
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
 };
 
 use probe_common::{
@@ -17,6 +17,7 @@ use probe_common::{
 use super::hosts::Hosts;
 use crate::{
     core::session::{Senders, Terms},
+    engine::Arrival,
     fleet::{Adopted, Service},
     kernel::Directory,
     sessions::Sessions,
@@ -52,6 +53,8 @@ pub(super) struct Known {
     pub(super) begun: u64,
     /// When its last beat had come that was looked at, ns.
     pub(super) looked: u64,
+    /// The interface that its session was opened by; 0: there was none yet.
+    pub(super) interface: u32,
     name: [u64; 2],
     address: Option<(IpAddr, u64)>,
     /// When to look at it, ns; 0: not at all.
@@ -156,17 +159,17 @@ impl Services {
         }
     }
 
-    /// Judges a beat with a right tag that came up to the sockets, from `source` at `at` (ns), and records it if it counts.
+    /// Judges a beat with a right tag that came up to the sockets, and records it if it counts.
     pub(super) fn hear(
         &mut self,
         beat: &Beat,
-        source: SocketAddr,
-        at: u64,
+        arrival: Arrival,
         rows: &[Row],
         sessions: &Sessions,
     ) -> BeatFate {
-        let Some(number) = self.find(beat, source.ip(), rows, sessions) else {
-            self.note_stranger(beat, source.ip());
+        let source = arrival.source.ip().to_canonical();
+        let Some(number) = self.find(beat, source, rows, sessions) else {
+            self.note_stranger(beat, source);
             return BeatFate::Stranger;
         };
         let row = sessions.row(rows, number);
@@ -178,8 +181,8 @@ impl Services {
             row.set_identity(beat.identity());
             self.tell_kernel(beat.identity(), sessions.row_number(number));
         }
-        beat.land(row, at)
-            .unwrap_or_else(|_| self.open(number, beat, at, row, sessions))
+        beat.land(row, arrival.at)
+            .unwrap_or_else(|_| self.open(number, beat, arrival, row, sessions))
     }
 
     /// Whose beat it is: the service's of that very name; else that of the host at its source, unless another one already beats
@@ -188,7 +191,7 @@ impl Services {
         if let Some(&number) = self.names.get(&beat.identity()) {
             return Some(number);
         }
-        let address = (source.to_canonical(), beat.identity()[1]);
+        let address = (source, beat.identity()[1]);
         let &number = self.addresses.get(&address)?;
         let row = sessions.row(rows, number);
         (row.identity() == beat.identity() || row.session() == 0).then_some(number)
@@ -199,7 +202,7 @@ impl Services {
         &mut self,
         number: u32,
         beat: &Beat,
-        at: u64,
+        arrival: Arrival,
         row: &Row,
         sessions: &Sessions,
     ) -> BeatFate {
@@ -224,12 +227,13 @@ impl Services {
             lost = lost.saturating_add(message.seq.saturating_sub(1));
             sessions.count_restart(number);
         }
+        known.interface = arrival.interface;
         known.epoch = message.epoch;
         known.first_seq = message.seq;
         known.beats_before = row.pongs();
         known.lost_before = lost;
         sessions.set_lost(number, lost);
-        row.open_session(message, at);
+        row.open_session(message, arrival.at);
         self.opened.push(number);
         BeatFate::Ok
     }
@@ -237,7 +241,7 @@ impl Services {
     fn note_stranger(&mut self, beat: &Beat, source: IpAddr) {
         let stranger = Adopted {
             identity: beat.identity(),
-            source: source.to_canonical(),
+            source,
         };
         if let Some(strangers) = &mut self.strangers
             && strangers.len() < MOST_STRANGERS
@@ -294,6 +298,7 @@ impl Known {
             terms: service.terms,
             begun: now,
             looked: 0,
+            interface: 0,
             name: service.identity,
             address: None,
             next_look: 0,

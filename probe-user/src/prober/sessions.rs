@@ -21,12 +21,12 @@ impl Prober {
         };
         let (rows, sessions) = (self.live.table.rows(), &self.live.sessions);
         let services = &mut self.services;
-        let heard = sockets.drain(&self.settings.keys, |beat, source, at| {
-            services.hear(beat, source, at, rows, sessions)
+        let heard = sockets.drain(&self.settings.keys, |beat, arrival| {
+            services.hear(beat, arrival, rows, sessions)
         })?;
         if heard.lost_since.is_some() {
             tracing::debug!("beats were lost on this box because the socket's buffer was full");
-            self.outages.lost_beats(heard.until);
+            self.ears.lose(heard.until);
         }
         for number in std::mem::take(&mut self.services.opened) {
             self.look(number, heard.until);
@@ -64,6 +64,7 @@ impl Prober {
             terms,
             begun,
             looked,
+            interface,
             ..
         } = known;
         let heard = row.heard();
@@ -72,12 +73,17 @@ impl Prober {
         if heard.at > looked {
             self.take_health(target, row.health(), row.boot());
         }
-        let host = &live.table.rows()[target as usize];
-        let (hears_since, deaf) = self.outages.hears_since(self.interface(host));
+        // Before the first beat the way of its host's pings is the best guess.
+        let interface = match interface {
+            0 => self.interface(&live.table.rows()[target as usize]),
+            known => known,
+        };
+        let hears_since = self.ears.hear(interface);
+        let counts_from = heard.at.max(begun).max(hears_since.unwrap_or(0));
         let silence = Silence {
             beat: (heard.at != 0).then(|| now.saturating_sub(heard.at)),
-            heard: now.saturating_sub(heard.at.max(begun).max(hears_since)),
-            deaf,
+            heard: now.saturating_sub(counts_from),
+            deaf: hears_since.is_none(),
         };
         let before = live.sessions.state(number);
         let (after, again) = judge(before, silence, terms.bounds(heard.session));

@@ -45,6 +45,8 @@ pub struct Datagram<'a> {
     pub source: SocketAddr,
     /// The address that it was sent to, if the socket was told to tell.
     pub local: Option<IpAddr>,
+    /// Index of the interface that it came by, likewise; else 0.
+    pub interface: u32,
     /// When the kernel received it, ns of the monotonic clock.
     pub received: u64,
     /// Likewise, ns since the Unix epoch.
@@ -135,6 +137,7 @@ impl Inbox {
             bytes: &slot.bytes[..ROOM.min(header.msg_len as usize)],
             source,
             local: None,
+            interface: 0,
             received: self.read_at,
             received_realtime: self.read_at.wrapping_add(self.offset),
             dropped: 0,
@@ -152,12 +155,17 @@ impl Inbox {
                     datagram.dropped = plain(data).unwrap_or(0);
                 }
                 (libc::SOL_IP, libc::IP_PKTINFO) => {
-                    datagram.local = plain::<libc::in_pktinfo>(data)
-                        .map(|info| Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)).into());
+                    if let Some(info) = plain::<libc::in_pktinfo>(data) {
+                        let to = u32::from_be(info.ipi_addr.s_addr);
+                        datagram.local = Some(Ipv4Addr::from_bits(to).into());
+                        datagram.interface = info.ipi_ifindex as u32;
+                    }
                 }
                 (libc::SOL_IPV6, libc::IPV6_PKTINFO) => {
-                    datagram.local = plain::<libc::in6_pktinfo>(data)
-                        .map(|info| Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                    if let Some(info) = plain::<libc::in6_pktinfo>(data) {
+                        datagram.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                        datagram.interface = info.ipi6_ifindex;
+                    }
                 }
                 _ => {}
             }

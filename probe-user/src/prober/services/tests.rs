@@ -40,9 +40,13 @@ impl World {
         let keys = [Key::default(); 2];
         let packet: Packet = message.encode(&keys[0]);
         let beat = Beat::verify(&packet, &keys).unwrap();
-        let source = ([192, 0, 2, from], 5000).into();
+        let arrival = Arrival {
+            source: ([192, 0, 2, from], 5000).into(),
+            interface: 3,
+            at: message.time,
+        };
         self.services
-            .hear(&beat, source, message.time, &self.rows, &self.sessions)
+            .hear(&beat, arrival, &self.rows, &self.sessions)
     }
 
     fn row(&self, number: u32) -> &Row {
