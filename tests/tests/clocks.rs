@@ -34,11 +34,10 @@ fn ways(scrape: &Scrape) -> [Option<f64>; 2] {
 /// Whether this box's clock is synchronised, by its own word.
 #[expect(unsafe_code, reason = "there is no safe call for it")]
 fn is_synchronised() -> bool {
-    // SAFETY: integers alone; with no mode set nothing is changed.
-    let (answer, state) = unsafe {
-        let mut state: libc::timex = std::mem::zeroed();
-        (libc::adjtimex(&raw mut state), state)
-    };
+    // SAFETY: integers alone, which may all be zero.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` lives through the call; with no mode set nothing is changed.
+    let answer = unsafe { libc::adjtimex(&raw mut state) };
     answer != -1 && state.status & libc::STA_UNSYNC == 0
 }
 
