@@ -69,6 +69,8 @@ pub struct Daemon {
     kernel: Option<Arc<dyn Source>>,
     room: Room,
     adoption: Adoption,
+    /// Where beats come to, as the first configuration had it.
+    beat_port: u16,
 }
 
 impl Daemon {
@@ -107,7 +109,7 @@ impl Daemon {
             port: beats.port,
             needed: services > 0 || beats.adopt > 0,
             kernel: kernel.as_mut().and_then(Kernel::take_services),
-            strangers,
+            strangers: Some(strangers),
         };
         let monitor = Monitor::start(
             table,
@@ -134,6 +136,7 @@ impl Daemon {
             kernel: counters,
             room,
             adoption,
+            beat_port: beats.port,
         };
         if !keyed {
             tracing::warn!(
@@ -258,6 +261,9 @@ impl Daemon {
             tracing::warn!(
                 "another engine, other pumps or other source ports take a restart: they stay as they were"
             );
+        }
+        if self.beat_port != config.beats.port {
+            tracing::warn!("another services.port takes a restart: it stays as it was");
         }
         let beats = config.beats;
         let fleet = config.fleet(|name| names.address(name));

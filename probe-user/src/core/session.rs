@@ -91,6 +91,10 @@ pub fn judge(before: State, silence: Silence, bounds: Bounds) -> (State, Option<
         return (State::Dead, None);
     }
     let to_end = bounds.timeout - heard;
+    if beat.is_some_and(|age| age >= bounds.timeout) {
+        // For some of that time it could not have been heard.
+        return (State::Unknown, Some(to_end.min(RECHECK)));
+    }
     match before {
         State::Up if heard < bounds.overdue => (State::Up, Some(bounds.overdue - heard)),
         State::Up | State::Critical => (State::Critical, Some(to_end.min(RECHECK))),

@@ -21,8 +21,8 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// Nobody is adopted yet. The first is for the prober, if strangers are wanted at all.
-    pub fn new(beats: Beats) -> (Option<mpsc::Sender<Adopted>>, Self) {
+    /// Nobody is adopted yet. The first is for the prober, which tells whom it hears.
+    pub fn new(beats: Beats) -> (mpsc::Sender<Adopted>, Self) {
         let (sender, strangers) = mpsc::channel(WAITING);
         let adoption = Self {
             strangers,
@@ -30,7 +30,7 @@ impl Adoption {
             most: beats.adopt as usize,
             told_full: false,
         };
-        ((beats.adopt > 0).then_some(sender), adoption)
+        (sender, adoption)
     }
 
     /// All that are adopted.
@@ -38,7 +38,7 @@ impl Adoption {
         &self.services
     }
 
-    /// Adopts whoever was heard of since the last time, as far as there is room. Tells whether anybody was.
+    /// Adopts whoever was heard of since the last time, as far as that is allowed. Tells whether anybody was.
     pub fn hear(&mut self) -> bool {
         let before = self.services.len();
         while let Ok(stranger) = self.strangers.try_recv() {
@@ -48,7 +48,7 @@ impl Adoption {
             }
             if self.services.len() < self.most {
                 self.services.push(stranger);
-            } else if !std::mem::replace(&mut self.told_full, true) {
+            } else if self.most > 0 && !std::mem::replace(&mut self.told_full, true) {
                 tracing::warn!(
                     "more services beat that nobody configured than services.auto_most allows ({}): the others are not judged",
                     self.most
@@ -58,7 +58,7 @@ impl Adoption {
         self.services.len() > before
     }
 
-    /// Adopts nobody any more: there is no room.
+    /// Adopts nobody more: there is no room.
     pub fn stop(&mut self) {
         self.most = self.services.len();
     }

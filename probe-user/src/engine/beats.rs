@@ -15,6 +15,7 @@ use probe_common::{
 use super::reading::{Heard, read};
 use crate::{
     clock,
+    complaint::Complaints,
     metrics::Vitals,
     tally::Tally,
     udp::{Datagram, Inbox, Options, Outbox, Socket, Watch},
@@ -45,8 +46,13 @@ pub struct BeatSockets {
     inbox: Inbox,
     tally: Arc<Tally>,
     vitals: Arc<Vitals>,
+    complaints: Complaints<Overflow>,
     drained_at: u64,
 }
+
+/// What may go wrong again and again: a socket's buffer was full.
+#[derive(Debug, PartialEq)]
+struct Overflow;
 
 struct Channel {
     socket: Socket,
@@ -79,6 +85,7 @@ impl BeatSockets {
             inbox: Inbox::new(BATCH),
             tally,
             vitals,
+            complaints: Complaints::default(),
             drained_at: clock::monotonic(),
         })
     }
@@ -142,6 +149,13 @@ impl BeatSockets {
             }
         }
         self.drained_at = clock::monotonic();
+        if heard.lost_since.is_some() && self.complaints.count(Overflow, self.drained_at).is_some()
+        {
+            tracing::warn!(
+                "beats were lost on this box because the socket's buffer was full: services that were not heard are unknown, not dead. \
+                 Look who sends to the port for beats, and raise net.core.rmem_max"
+            );
+        }
         Ok(heard)
     }
 }

@@ -25,7 +25,6 @@ impl Prober {
             services.hear(beat, arrival, rows, sessions)
         })?;
         if heard.lost_since.is_some() {
-            tracing::debug!("beats were lost on this box because the socket's buffer was full");
             self.ears.lose(heard.until);
         }
         for number in std::mem::take(&mut self.services.opened) {

@@ -70,8 +70,11 @@ fn what_the_monitor_could_not_hear_is_not_missed() {
         judge(State::Unknown, again(SECOND), bounds),
         (State::Unknown, Some(RECHECK))
     );
+    assert_eq!(judge(State::Up, again(SECOND), bounds).0, State::Unknown);
+    // After a short one there was no time to end in.
+    let short = silence(Some(12 * SECOND), SECOND);
     assert_eq!(
-        judge(State::Up, again(SECOND), bounds),
+        judge(State::Up, short, bounds),
         (State::Up, Some(9 * SECOND))
     );
     assert_eq!(
