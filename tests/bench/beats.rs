@@ -116,7 +116,7 @@ pub fn run(plan: &Plan, baseline: Baseline) {
     println!("The same fleet without them and with them\n\n{of_pings}\n");
     println!(
         "The machine's figure holds the fleet's answers and the sender of the beats too, and is without the {} % of a core that the machine\n\
-         uses by itself. Scrapes: medians of {SCRAPES}, with `metrics.detail` as named.\n",
+         uses by itself; - where that is busy with other work. Scrapes: medians of {SCRAPES}, with `metrics.detail` as named.\n",
         digits(baseline.cores * 100.0)
     );
 }
@@ -170,7 +170,11 @@ impl Run {
             digits(self.missed),
             digits(self.unsent),
             share(self.own.all() / self.seconds),
-            share((self.machine / self.seconds - baseline.cores).max(0.0)),
+            if baseline.is_quiet() {
+                share((self.machine / self.seconds - baseline.cores).max(0.0))
+            } else {
+                "-".into()
+            },
             megabytes(self.memory.own),
             time(self.groups),
             time(self.all),
