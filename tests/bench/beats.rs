@@ -49,7 +49,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// Beats leave so often, those together that are due.
 const STEP: Duration = Duration::from_millis(2);
 
-/// Until the monitor has counted what was sent last.
+/// Until the monitor knows all services, and until it has counted what was sent last.
 const SETTLE: Duration = Duration::from_secs(1);
 
 const SCRAPES: usize = 5;
@@ -96,7 +96,7 @@ pub fn run(plan: &Plan, baseline: Baseline) {
                     beats.sent.to_string(),
                     beats.recorded.to_string(),
                     beats.sent.saturating_sub(beats.recorded).to_string(),
-                    beats.otherwise.to_string(),
+                    beats.otherwise(),
                     beats.up.to_string(),
                     digits(run.false_verdicts),
                 ]);
@@ -116,7 +116,7 @@ pub fn run(plan: &Plan, baseline: Baseline) {
     println!("The same fleet without them and with them\n\n{of_pings}\n");
     println!(
         "The machine's figure holds the fleet's answers and the sender of the beats too, and is without the {} % of a core that the machine\n\
-         uses by itself. Scrapes: medians of {SCRAPES}, with `metrics.detail` as named.\n",
+         uses by itself; - where that is busy with other work. Scrapes: medians of {SCRAPES}, with `metrics.detail` as named.\n",
         digits(baseline.cores * 100.0)
     );
 }
@@ -139,9 +139,26 @@ struct Run {
 struct Beats {
     sent: u64,
     recorded: u64,
-    otherwise: u64,
+    /// By fate, in the order of [`FATES`].
+    fates: [u64; FATES.len()],
     /// Services that were up at the window's end.
     up: u64,
+}
+
+impl Beats {
+    /// What else became of beats, in words.
+    fn otherwise(&self) -> String {
+        let others = FATES.iter().zip(self.fates).skip(1);
+        let some: Vec<_> = others
+            .filter(|(_, count)| *count > 0)
+            .map(|(fate, count)| format!("{count} {fate}"))
+            .collect();
+        if some.is_empty() {
+            "none".into()
+        } else {
+            some.join(", ")
+        }
+    }
 }
 
 impl Run {
@@ -153,7 +170,11 @@ impl Run {
             digits(self.missed),
             digits(self.unsent),
             share(self.own.all() / self.seconds),
-            share((self.machine / self.seconds - baseline.cores).max(0.0)),
+            if baseline.is_quiet() {
+                share((self.machine / self.seconds - baseline.cores).max(0.0))
+            } else {
+                "-".into()
+            },
             megabytes(self.memory.own),
             time(self.groups),
             time(self.all),
@@ -170,6 +191,8 @@ fn measure(fleet: &Fleet, engine: Engine, pinged: u32, with_beats: bool, window:
         config
     };
     let daemon = Daemon::run(&fleet.net.monitor, &config("groups"));
+    // It takes its services in after it is ready, some each turn; who beats before that is a stranger yet.
+    thread::sleep(SETTLE);
     let sender = with_beats.then(|| Sender::start(&fleet.net));
     let up = pinged + if with_beats { HOSTS } else { 0 };
     warm_up(&daemon, up, EACH);
@@ -196,7 +219,7 @@ fn measure(fleet: &Fleet, engine: Engine, pinged: u32, with_beats: bool, window:
         Beats {
             sent,
             recorded: scrape.beats("ok"),
-            otherwise: FATES[1..].iter().map(|fate| scrape.beats(fate)).sum(),
+            fates: scrape.fates(),
             up: after.services_up,
         }
     });
