@@ -2,6 +2,7 @@
 //!
 //! Absolute figures on a shared machine mean little; each table holds what it is to be compared with.
 
+mod agent;
 mod aims;
 mod beats;
 mod cost;
@@ -32,7 +33,7 @@ struct Plan {
     plot: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|beats|million|kernel] [--plot FILE.svg]";
+const USAGE: &str = "usage: bench [--quick] [--targets N[,N…]] [--only rate|peers|outage|rtt|scrape|beats|agent|million|kernel] [--plot FILE.svg]";
 
 impl Plan {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -87,8 +88,8 @@ fn progress(what: &str, targets: u32) {
     eprintln!("measuring {what}: {targets} targets");
 }
 
-const PARTS: [&str; 7] = [
-    "rate", "peers", "outage", "rtt", "scrape", "beats", "million",
+const PARTS: [&str; 8] = [
+    "rate", "peers", "outage", "rtt", "scrape", "beats", "agent", "million",
 ];
 
 fn main() -> ExitCode {
@@ -135,6 +136,9 @@ fn main() -> ExitCode {
     }
     if plan.has("beats") {
         beats::run(&plan, baseline);
+    }
+    if plan.has("agent") {
+        agent::run(&plan);
     }
     if plan.has("million") && plan.is_full() {
         million::run();
