@@ -72,9 +72,9 @@ impl Prober {
         if heard.at > looked {
             self.take_health(target, row.health(), row.boot());
         }
-        // Before the first beat the way of its host's pings is the best guess.
-        let interface = match interface {
-            0 => self.interface(&live.table.rows()[target as usize]),
+        // Of a host that is pinged routes tell by which interface; of others the beat that opened the session.
+        let interface = match self.interface(&live.table.rows()[target as usize]) {
+            0 => interface,
             known => known,
         };
         let hears_since = self.ears.hear(interface);
