@@ -17,6 +17,8 @@ pub struct Change {
     pub target: u32,
     /// The service's number, if it is that one's.
     pub service: Option<u32>,
+    /// The service that a target's change is due to: one that is silent, or, where pings are missed, one whose beats arrive.
+    pub because: Option<u32>,
     /// What it was held to be.
     pub from: State,
     /// What it is held to be now.
@@ -75,6 +77,7 @@ mod tests {
         Change {
             target,
             service: None,
+            because: None,
             from: State::Up,
             to: State::Critical,
             missed: 2,

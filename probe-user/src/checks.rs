@@ -17,7 +17,7 @@ pub use self::{
     command::Command, file::File, http::Http, pid_file::PidFile, process::Process,
     systemd::Systemd, tcp::Tcp,
 };
-use crate::config::show_duration;
+use crate::written::duration::show as show_duration;
 
 /// What is looked at to tell whether a service works.
 #[derive(Debug)]

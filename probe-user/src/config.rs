@@ -2,7 +2,6 @@
 //!
 //! The whole file is read before anything is said, so that one look shows all that is wrong with it.
 
-pub mod address;
 pub mod agent;
 mod duplicates;
 mod duration;
@@ -25,18 +24,17 @@ use std::{
 
 use probe_common::{siphash::Key, wire::REFLECTOR_PORT};
 
-pub use self::{
-    duration::{parse as parse_duration, show as show_duration},
-    problem::{Errors, Place},
-    services::Beats,
-    transmit::{Engine, Transmit},
-};
 use self::{
     groups::Groups,
     problem::{Path, Problems},
     section::{get, list, mapping, text, word},
     settings::Settings,
     yaml::{Entry, Node, Value},
+};
+pub use self::{
+    problem::{Errors, Place},
+    services::Beats,
+    transmit::{Engine, Transmit},
 };
 use crate::{
     fleet::{Class, Detail, Fleet, Group, Target},

@@ -36,6 +36,7 @@ mod table;
 mod tally;
 mod udp;
 mod web;
+mod written;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 

@@ -17,7 +17,7 @@ use crate::{
     metrics::{Exporter, Vitals},
     prober::{Handle, Hearing, Order, Prober, Transmission},
     random,
-    snapshot::{Live, Snapshot},
+    snapshot::Live,
     table::Table,
     tally::{Source, Tally},
 };
@@ -148,8 +148,9 @@ pub async fn log_changes(live: Arc<Live>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let (changes, total) = live.changes.since(seen);
+        let fleet = live.fleet.load();
         for change in changes.iter().take(LINES) {
-            log_change(&live.snapshot(), change);
+            log_change(&fleet, change);
         }
         match total - seen {
             new if new > LINES as u64 => tracing::warn!("and {} more changes", new - LINES as u64),
@@ -159,8 +160,7 @@ pub async fn log_changes(live: Arc<Live>) {
     }
 }
 
-fn log_change(snapshot: &Snapshot<'_>, change: &Change) {
-    let fleet = &snapshot.fleet;
+fn log_change(fleet: &Fleet, change: &Change) {
     let Some(Some(target)) = fleet.targets.get(change.target as usize) else {
         return;
     };
@@ -187,33 +187,25 @@ fn log_change(snapshot: &Snapshot<'_>, change: &Change) {
         tracing::info!("{group} {label}: {from} -> {to}");
         return;
     }
-    let why = reason(snapshot, change);
+    let why = reason(fleet, change);
     tracing::warn!("{group} {label}: {from} -> {to}{why}");
 }
 
 /// What led to a verdict that is no good one.
-fn reason(snapshot: &Snapshot<'_>, change: &Change) -> String {
-    let in_state = |states: &[State]| {
-        let services = snapshot.services_of(change.target);
-        let names = services
-            .filter(|service| states.contains(&service.state))
-            .map(|service| service.service.name.to_string());
-        names.collect::<Vec<_>>().join(", ")
-    };
+fn reason(fleet: &Fleet, change: &Change) -> String {
+    let service = change
+        .because
+        .and_then(|number| fleet.services.get(number as usize)?.as_ref());
+    let name = service.map(|service| &service.name);
     let missed = change.missed;
-    match change.to {
-        State::Zombie => format!(
-            ", the host lives, but no beats of {} come",
-            in_state(&[State::Dead])
-        ),
-        State::Critical | State::Dead if missed == 0 => {
-            let silent = in_state(&[State::Critical, State::Dead]);
-            format!(", no beats of {silent} come")
+    match (change.to, name) {
+        (State::Zombie, Some(name)) => {
+            format!(", the host lives, but no beats of {name} come")
         }
-        State::Critical if !in_state(&[State::Up]).is_empty() => format!(
-            ", {missed} missed in a row, but beats of {} arrive: a firewall or the path keeps pings back",
-            in_state(&[State::Up])
+        (_, Some(name)) if missed > 0 => format!(
+            ", {missed} missed in a row, but beats of {name} arrive: a firewall or the path keeps pings back"
         ),
-        _ => format!(", {missed} missed in a row"),
+        (_, Some(name)) => format!(", no beats of {name} come"),
+        (_, None) => format!(", {missed} missed in a row"),
     }
 }

@@ -208,6 +208,10 @@ impl Prober {
                 };
                 self.take(step, now);
             }
+            // Before the first order it knows no group.
+            if self.steps.is_empty() && !self.fleet.groups.is_empty() {
+                self.vitals.set_ready();
+            }
             let table = &self.live.table;
             let heard = self.sockets.drain(table, &self.classes, &self.settings)?;
             if let Some(from) = heard.lost_since {

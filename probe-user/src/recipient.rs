@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::config::address::{self, What};
+use crate::written::address::{self, What};
 
 /// How often a name is looked up.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);

@@ -229,12 +229,6 @@ impl Snapshot<'_> {
         })
     }
 
-    /// The services of a target.
-    pub fn services_of(&self, target: u32) -> impl Iterator<Item = ServiceReading<'_>> {
-        self.services()
-            .filter(move |reading| reading.service.target == target)
-    }
-
     /// How many services each group has in each state: `[group][state as usize]`.
     pub fn services_by_state(&self) -> Vec<[u64; State::ALL.len()]> {
         let mut counts = vec![[0; State::ALL.len()]; self.fleet.groups.len()];

@@ -196,14 +196,14 @@ fn health(vitals: &Vitals, now: Instant) -> (StatusCode, String) {
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
-    if shared.web.exporter.vitals.has_turned() {
+    if shared.web.exporter.vitals.is_ready() {
         (
             StatusCode::OK,
             "heartprobe is ready
 ",
         )
     } else {
-        let why = "the prober has not started yet
+        let why = "the prober does not probe all of its targets yet
 ";
         (StatusCode::SERVICE_UNAVAILABLE, why)
     }

@@ -249,7 +249,7 @@ fn check_config_accepts_what_run_accepts_and_refuses_what_it_refuses() {
     );
     // Four frames of 110 bytes and as many back, each second of 30 days; thirteen series for each target.
     assert!(said.contains("2.3 GB"), "a host's month: {said}");
-    assert!(said.contains("3315, and 34 for each of 1 groups"), "{said}");
+    assert!(said.contains("3315, and 41 for each of 1 groups"), "{said}");
     assert!(!said.contains("confirmation"), "{said}");
     let confirmed = "groups: [{name: a, confirm_interval: 500ms, targets: [198.19.1.0/24]}]";
     let said = String::from_utf8_lossy(&check(confirmed).stdout).into_owned();

@@ -300,6 +300,31 @@ fn targets_that_are_not_pinged_are_judged_by_their_beats() {
 }
 
 #[test]
+fn beats_tell_load_and_boots_of_a_host_that_is_not_pinged() {
+    require_root!();
+    let net = Net::new();
+    let config =
+        push_only("web-1", "nginx").replace("pings: off", "pings: off\n  overload_cpu: 90%");
+    let daemon = Daemon::run(&net.monitor, &config);
+    let told = |cpu: u32, boot| Service::of("web-1", "nginx").tells(cpu << 16 | 5_000, boot);
+    let calm = told(9_000, 1).start(&net.fleet);
+    daemon.until_state("web-1", State::Up);
+    calm.stop();
+    let _busy = told(9_100, 2).start(&net.fleet);
+    let scrape = daemon.until_state("web-1", State::Overloaded);
+    let host = [("target", "web-1")];
+    assert_eq!(
+        scrape.metric("heartprobe_target_cpu_load_ratio", &host),
+        Some(0.91)
+    );
+    assert_eq!(
+        scrape.count("heartprobe_target_boots_total", &host),
+        Some(1)
+    );
+    assert_eq!(scrape.service("restarts_total", "web-1", "nginx"), Some(1));
+}
+
+#[test]
 fn one_that_is_not_pinged_and_never_beats_is_dead() {
     require_root!();
     let net = Net::new();

@@ -49,7 +49,7 @@ fn the_receiver_takes_the_open_session_alone() {
     let row = Row::default();
     row.assign_service(WHO, 0);
     assert_eq!(verified(beat(1, 9)).land(&row, 5), Err(NoSession));
-    row.open_session(&beat(1, 9), 5);
+    row.open_session(&beat(1, 9), 5, false);
     assert_eq!(verified(beat(1, 9)).land(&row, 6), Ok(BeatFate::Duplicate));
     assert_eq!(verified(beat(2, 9)).land(&row, 7), Ok(BeatFate::Ok));
     assert_eq!(verified(beat(3, 8)).land(&row, 8), Err(NoSession));

@@ -8,7 +8,7 @@
 //! | late | which were late | when the newest beat came |
 //! | sent | sequence of the last ping | epoch of the sender whose session is open; 0 = none is |
 //! | pongs | pings answered | beats counted |
-//! | way | next hop and round | the sender's time of the newest beat |
+//! | way, port | next hop and round; its port | the sender's time of the newest beat |
 //!
 //! The receiver takes beats of the open session alone. Which session may be opened is for the daemon to decide, which is the
 //! only one that opens and closes them: so the kernel needs no memory of senders that were.
@@ -21,8 +21,9 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::{Row, WINDOW, bit};
 use crate::{address::Address, beat::BeatFate, wire::Message};
 
-/// A sender's time is kept in units of 2^24 ns, about 17 ms: so 32 bits last for over two years.
-const TIME_SHIFT: u32 = 24;
+/// A sender's time is kept in units of 2^8 ns: so its 48 bits last for over two years.
+const TIME_SHIFT: u32 = 8;
+const TIME_BITS: u32 = 48;
 
 /// The newest beat of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +35,18 @@ pub struct Heard {
     /// The session timeout that it asks for, ms; 0 = the monitor's own.
     pub session: u32,
     /// The sender's time, see [`sender_time`].
-    pub time: u32,
+    pub time: u64,
 }
 
-/// A sender's monotonic time (ns) in the units in which [`Heard::time`] has it. To be compared as serial numbers are
-/// (RFC 1982): it wraps after two years.
+/// A sender's monotonic time (ns) in the units in which [`Heard::time`] has it, see [`is_later`].
 #[inline(always)]
-pub const fn sender_time(nanos: u64) -> u32 {
-    (nanos >> TIME_SHIFT) as u32
+pub const fn sender_time(nanos: u64) -> u64 {
+    nanos >> TIME_SHIFT & ((1 << TIME_BITS) - 1)
+}
+
+/// Whether a sender's time is later than another: as serial numbers are (RFC 1982), for it wraps after two years.
+pub const fn is_later(time: u64, than: u64) -> bool {
+    (time.wrapping_sub(than) << (u64::BITS - TIME_BITS)).cast_signed() > 0
 }
 
 impl Row {
@@ -53,7 +58,9 @@ impl Row {
 
     /// The service's beats now come under this identity; its counters stay.
     pub fn set_identity(&self, identity: [u64; 2]) {
-        self.set_address(Address(identity), 0);
+        for (to, word) in self.address.iter().zip(identity) {
+            to.store(word, Relaxed);
+        }
     }
 
     /// The identities of the host and of the service.
@@ -68,10 +75,12 @@ impl Row {
         self.sent.load(Relaxed)
     }
 
-    /// Opens the session of this beat's sender, whose first beat it is. For the daemon alone.
-    pub fn open_session(&self, beat: &Message, now: u64) {
+    /// Opens the session of this beat's sender. One that `goes_on` after a silence has told already, or never will, what came
+    /// before this beat. For the daemon alone.
+    pub fn open_session(&self, beat: &Message, now: u64, goes_on: bool) {
         self.close_session();
-        self.answered.store(0, Relaxed);
+        self.answered
+            .store(if goes_on { u64::MAX } else { 0 }, Relaxed);
         self.note(beat, now);
         self.answered.fetch_or(bit(beat.seq), Relaxed);
         self.pongs.fetch_add(1, Relaxed);
@@ -121,8 +130,17 @@ impl Row {
             at: self.late.load(Relaxed),
             seq,
             session,
-            time: self.way.load(Relaxed),
+            time: (self.way.load(Relaxed) as u64) << 16 | self.port.load(Relaxed) as u64,
         }
+    }
+
+    /// How many of the beats from number `first` on that may still come, among the last [`WINDOW`], have not.
+    pub fn gaps(&self, first: u32) -> u32 {
+        let (newest, _) = self.pong();
+        let known = newest.wrapping_sub(first).saturating_add(1).min(WINDOW);
+        let asked = u64::MAX >> (WINDOW - known);
+        let oldest = newest.wrapping_sub(known).wrapping_add(1);
+        (asked.rotate_left(oldest % WINDOW) & !self.answered.load(Relaxed)).count_ones()
     }
 
     /// Notes the newest beat.
@@ -133,7 +151,9 @@ impl Row {
         self.late.store(now, Relaxed);
         self.health.store(beat.health, Relaxed);
         self.boot.store(beat.boot, Relaxed);
-        self.way.store(sender_time(beat.time), Relaxed);
+        let time = sender_time(beat.time);
+        self.way.store((time >> 16) as u32, Relaxed);
+        self.port.store(time as u16, Relaxed);
     }
 }
 

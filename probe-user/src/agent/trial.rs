@@ -7,10 +7,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use crate::{
-    config::{agent::Agent, show_duration},
-    recipient::Recipient,
-};
+use crate::{config::agent::Agent, recipient::Recipient, written::duration::show as show_duration};
 
 /// What was found.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use super::disk::Disk;
-use crate::config::show_duration;
+use crate::written::duration::show as show_duration;
 
 /// A file that is written again and again.
 #[derive(Debug)]

@@ -11,12 +11,12 @@ use probe_common::siphash::Key;
 use self::{sender::Sender, textfile::Textfile, wrapper::Wrapped};
 use crate::{
     commands::{refuse, stop_signal},
-    config::parse_duration,
     keys,
     outlet::Outlet,
     pulse::Pulse,
     random,
     recipient::Name,
+    written::duration::parse as parse_duration,
 };
 
 /// The usual time between two beats.

@@ -9,10 +9,11 @@ use probe_common::wire;
 
 use self::traffic::Traffic;
 use crate::{
-    config::{self, Config, Host, show_duration as show},
+    config::{self, Config, Host},
     fleet::{Class, Detail},
     metrics::exposition::{SERIES_PER_GROUP, SERIES_PER_SERVICE, SERIES_PER_TARGET},
     resolve::Names,
+    written::duration::show,
 };
 
 /// Check a configuration file and print what it would do

@@ -20,11 +20,11 @@ use self::{
 };
 use crate::{
     commands::{refuse, stop_signal},
-    config::{
-        address::{self, What, Written},
-        parse_duration,
-    },
     keys,
+    written::{
+        address::{self, What, Written},
+        duration::parse as parse_duration,
+    },
 };
 
 /// Timeouts beyond this do not fit a round-trip time's 32 bits of ns.

@@ -9,13 +9,13 @@ use probe_common::{
 
 use crate::{
     commands::{refuse, stop_signal},
-    config::{parse_duration, show_duration},
     core::verdict::Policy,
     simulate::{
         course::{self, Plan},
         fleet::{Fleet, MOST},
         judge::Rules,
     },
+    written::duration::{parse as parse_duration, show as show_duration},
 };
 
 /// Probe a simulated fleet of any size on this machine, and judge the verdicts

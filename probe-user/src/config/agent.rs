@@ -298,14 +298,7 @@ fn time(
 ) -> Option<Duration> {
     let node = get(entries, key)?;
     let path = path.key(key);
-    let time = duration::read(node, &path, problems)?;
-    if range.contains(&time) {
-        return Some(time);
-    }
-    let [time, least, most] = [time, *range.start(), *range.end()].map(duration::show);
-    let what = format!("{time} is out of range; it must be {least} to {most}");
-    problems.add(node.place, path, what);
-    None
+    duration::read_in(node, &path, range, problems)
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use prefix_trie::joint::JointPrefixMap;
 
 use super::{
     Host, Place,
-    address::{self, What},
     problem::{Path, Problems},
     section::{get, list, mapping, text},
     settings::Settings,
     yaml::Node,
 };
+use crate::written::address::{self, What};
 
 /// The key of an override besides the settings.
 pub(super) const KEY: &str = "match";

@@ -93,17 +93,3 @@ impl Problems {
         )
     }
 }
-
-/// The known word that a misspelt one is closest to, if it is close at all.
-pub(super) fn did_you_mean<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let lower = word.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))
-        .min()
-        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
-        .map(|(_, candidate)| candidate)
-}

@@ -3,10 +3,11 @@
 use std::str::FromStr;
 
 use super::{
-    problem::{Path, Place, Problems, did_you_mean},
+    problem::{Path, Place, Problems},
     settings::Settings,
     yaml::{Entry, Node, Value},
 };
+use crate::written::did_you_mean;
 
 /// The entries of a mapping whose keys are known; nothing counts as an empty one. `None` if it is something else.
 pub(super) fn mapping<'a>(

@@ -10,7 +10,7 @@ use super::{
     section::{get, list, mapping, number, text, word},
     yaml::{Node, Value},
 };
-use crate::{core::session::Terms, fleet::Promise};
+use crate::{core::session::Terms, fleet::Promise, written::duration::show};
 
 /// Of session timeouts.
 pub(super) const TIMEOUTS: RangeInclusive<Duration> =
@@ -168,9 +168,9 @@ impl Named {
         {
             let what = format!(
                 "beat_interval {} of {} is longer than session_timeout {}: its session would end between two beats",
-                duration::show(interval),
+                show(interval),
                 self.name,
-                duration::show(timeout)
+                show(timeout)
             );
             problems.add(self.place, Path::Top.key("services"), what);
         }

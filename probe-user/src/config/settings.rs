@@ -17,6 +17,7 @@ use crate::{
         verdict::{Overload, Policy},
     },
     fleet::Promise,
+    written::duration::show,
 };
 
 /// The keys that one section sets.
@@ -187,7 +188,6 @@ impl Settings {
         if self.broken {
             return effective;
         }
-        let show = duration::show;
         if timeout > interval {
             let what = format!(
                 "interval {} is shorter than timeout {}; make the timeout {} or less, or the interval longer",
@@ -236,7 +236,6 @@ impl Settings {
             return;
         };
         let (interval, timeout) = (effective.interval, effective.timeout);
-        let show = |time| duration::show(time);
         if confirm > interval {
             let what = format!(
                 "confirm_interval {} is longer than interval {}: nothing would be known sooner; make it {} or less",

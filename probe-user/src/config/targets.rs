@@ -6,14 +6,16 @@ use probe_common::wire::REFLECTOR_PORT;
 
 use super::{
     Host, Place, Wanted,
-    address::{self, What},
     overrides::Overrides,
     problem::{Path, Problems},
     section::{list, text},
     settings::{Effective, Settings},
     yaml::Node,
 };
-use crate::fleet::Class;
+use crate::{
+    fleet::Class,
+    written::address::{self, What},
+};
 
 /// More targets than these one monitor does not take.
 pub(super) const MOST_TARGETS: usize = 1 << 20;

@@ -12,6 +12,8 @@
 //!
 //! A beat that this box could not have heard is not missed: silence counts from the end of the monitor's own outage on.
 
+use probe_common::row::session::is_later;
+
 use super::verdict::State;
 
 /// The session timeout where neither the configuration nor the sender has one, ns.
@@ -112,12 +114,12 @@ const BOOTS: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Senders {
     /// Boots with the latest time heard from each, the newest first. Boot 0 is none: its senders are believed.
-    boots: [(u32, u32); BOOTS],
+    boots: [(u32, u64); BOOTS],
 }
 
 impl Senders {
     /// Notes what was heard last: a boot and the sender's time, see [`probe_common::row::session::sender_time`].
-    pub fn note(&mut self, boot: u32, time: u32) {
+    pub fn note(&mut self, boot: u32, time: u64) {
         if boot == 0 {
             return;
         }
@@ -128,12 +130,11 @@ impl Senders {
     }
 
     /// Whether a sender that tells this boot and time is none of those before, replayed.
-    pub fn admit(&self, boot: u32, time: u32) -> bool {
+    pub fn admit(&self, boot: u32, time: u64) -> bool {
         let mut boots = self.boots.iter().filter(|_| boot != 0);
         boots
             .find(|&&(known, _)| known == boot)
-            // RFC 1982: the time wraps after two years.
-            .is_none_or(|&(_, last)| time.wrapping_sub(last).cast_signed() > 0)
+            .is_none_or(|&(_, last)| is_later(time, last))
     }
 }
 

@@ -77,7 +77,7 @@ fn pong(row: &Row, rtt: Duration) {
 fn beat(live: &Live) {
     let row = live.sessions.row(live.table.rows(), 0);
     row.assign_service([11, 1], 0);
-    row.open_session(&Message::beat(11, 1, 1, 9, 0), 1);
+    row.open_session(&Message::beat(11, 1, 1, 9, 0), 1, false);
     for seq in [2, 4] {
         row.hear(&Message::beat(11, 1, seq, 9, 0), 1);
     }

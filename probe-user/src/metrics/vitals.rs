@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -58,6 +58,7 @@ pub struct Vitals {
     started: Instant,
     /// When the prober's loop last turned, ns since `started`; 0: not yet.
     turned: AtomicU64,
+    ready: AtomicBool,
 }
 
 impl Vitals {
@@ -148,6 +149,7 @@ impl Vitals {
             registry,
             started: Instant::now(),
             turned: AtomicU64::new(0),
+            ready: AtomicBool::new(false),
         }
     }
 
@@ -208,9 +210,14 @@ impl Vitals {
         self.turned.store(now.max(1), Relaxed);
     }
 
-    /// Whether the prober's loop has turned at all.
-    pub fn has_turned(&self) -> bool {
-        self.turned.load(Relaxed) != 0
+    /// The prober has come to a fleet whole: it pings and hears all of it.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Relaxed);
+    }
+
+    /// Whether it has at all.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
     }
 
     /// How long before `now` the prober's loop last turned, or, before its first turn, the monitor started.
@@ -307,10 +314,8 @@ mod tests {
     fn idle_since_the_last_turn() {
         let vitals = Vitals::new();
         let minute = Duration::from_mins(1);
-        assert!(!vitals.has_turned());
         assert_eq!(vitals.idle_for(vitals.started + minute), minute);
         vitals.turn();
-        assert!(vitals.has_turned());
         assert!(vitals.idle_for(vitals.started + minute) < minute);
         assert_eq!(vitals.idle_for(vitals.started), Duration::ZERO);
     }

@@ -219,7 +219,7 @@ impl Services {
         if is_same && !goes_on || !known.senders.admit(message.boot, sender_time(message.time)) {
             return BeatFate::Stale;
         }
-        let mut lost = known.lost(row);
+        let mut lost = known.lost(row, true);
         if is_same {
             lost += message.seq.wrapping_sub(heard.seq) - 1;
         } else if known.epoch != 0 {
@@ -233,7 +233,7 @@ impl Services {
         known.beats_before = row.pongs();
         known.lost_before = lost;
         sessions.set_lost(number, lost);
-        row.open_session(message, arrival.at);
+        row.open_session(message, arrival.at, is_same);
         self.opened.push(number);
         BeatFate::Ok
     }
@@ -310,14 +310,16 @@ impl Known {
         }
     }
 
-    /// How many of its beats are lost by now.
-    pub(super) fn lost(&self, row: &Row) -> u32 {
+    /// How many of its beats are lost by now: all that did not come if that is `settled`, else those that are too old to come.
+    pub(super) fn lost(&self, row: &Row, settled: bool) -> u32 {
         if self.epoch == 0 {
             return 0;
         }
         let sent = row.heard().seq.wrapping_sub(self.first_seq).wrapping_add(1);
         let came = row.pongs().wrapping_sub(self.beats_before);
-        self.lost_before.saturating_add(sent.saturating_sub(came))
+        let may_come = if settled { 0 } else { row.gaps(self.first_seq) };
+        let missing = sent.saturating_sub(came).saturating_sub(may_come);
+        self.lost_before.saturating_add(missing)
     }
 }
 

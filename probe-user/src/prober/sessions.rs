@@ -13,6 +13,30 @@ use crate::{
     standings::Verdict,
 };
 
+/// Beats that have not come so long after a later one are lost, ns.
+const SETTLED: u64 = 1_000_000_000;
+
+/// What is known of a target's services.
+#[derive(Default)]
+struct Summary {
+    services: Services,
+    /// One whose beats arrive.
+    arriving: Option<u32>,
+    /// One whose beats do not come, of those that ended if any did.
+    silent: Option<u32>,
+}
+
+impl Summary {
+    /// The service that a change to this state is due to.
+    fn reason(&self, to: State, has_missed: bool) -> Option<u32> {
+        match to {
+            State::Critical | State::Dead if has_missed => self.arriving,
+            State::Zombie | State::Critical | State::Dead => self.silent,
+            _ => None,
+        }
+    }
+}
+
 impl Prober {
     /// Reads the beats that came up to the sockets, and opens sessions. Tells until when (ns) beats have been heard.
     pub(super) fn hear(&mut self, now: u64) -> std::io::Result<u64> {
@@ -68,13 +92,14 @@ impl Prober {
         } = known;
         let heard = row.heard();
         known.looked = heard.at;
-        live.sessions.set_lost(number, known.lost(row));
+        let settled = now.saturating_sub(heard.at) >= SETTLED;
+        live.sessions.set_lost(number, known.lost(row, settled));
         if heard.at > looked {
             self.take_health(target, row.health(), row.boot());
         }
-        // Before the first beat the way of its host's pings is the best guess.
-        let interface = match interface {
-            0 => self.interface(&live.table.rows()[target as usize]),
+        // Of a host that is pinged routes tell by which interface; of others the beat that opened the session.
+        let interface = match self.interface(&live.table.rows()[target as usize]) {
+            0 => interface,
             known => known,
         };
         let hears_since = self.ears.hear(interface);
@@ -98,6 +123,7 @@ impl Prober {
                 live.changes.push(Change {
                     target,
                     service: Some(number),
+                    because: None,
                     from: before,
                     to: after,
                     missed: 0,
@@ -132,55 +158,63 @@ impl Prober {
         let row = &self.live.table.rows()[number as usize];
         let class = &self.fleet.classes[usize::from(row.class())];
         let before = self.live.standings.verdict(number);
-        let after = match self.summary(number, standing) {
-            None if class.pinged => Verdict {
-                state: standing.state,
+        let pings = class.pinged.then_some(standing.state);
+        let summary = self.summary(number, standing);
+        let after = match &summary {
+            None => Verdict {
+                state: pings.unwrap_or_default(),
                 beats: None,
             },
-            None => Verdict::default(),
-            Some((services, arrive)) => {
-                let pings = class.pinged.then_some(standing.state);
-                Verdict {
-                    state: host::verdict(pings, services, before.state),
-                    beats: Some(arrive),
-                }
-            }
+            Some(summary) => Verdict {
+                state: host::verdict(pings, summary.services, before.state),
+                beats: Some(summary.services.arrive),
+            },
         };
         self.live.standings.set(number, standing, after);
-        if after.state != before.state {
-            self.vitals.count_change(class.group, after.state);
-            let (from, to) = (before.state, after.state);
-            // That a new target is up is what everyone expects: it is counted, not told.
-            if (from, to) != (State::Pending, State::Up) {
-                self.live.changes.push(Change {
-                    target: number,
-                    service: None,
-                    from,
-                    to,
-                    missed: standing.missed,
-                    at: now,
-                });
-            }
+        if after.state == before.state {
+            return;
+        }
+        self.vitals.count_change(class.group, after.state);
+        let (from, to) = (before.state, after.state);
+        // That a new target is up is what everyone expects: it is counted, not told.
+        if (from, to) != (State::Pending, State::Up) {
+            self.live.changes.push(Change {
+                target: number,
+                service: None,
+                because: summary.and_then(|summary| summary.reason(to, standing.missed > 0)),
+                from,
+                to,
+                missed: standing.missed,
+                at: now,
+            });
         }
     }
 
-    /// What is known of a target's services, and whether beats of theirs arrive; `None` if it has none.
-    fn summary(&self, number: u32, standing: Standing) -> Option<(Services, bool)> {
+    /// What is known of a target's services; `None` if it has none.
+    fn summary(&self, number: u32, standing: Standing) -> Option<Summary> {
         let host = self.services.hosts.get(number)?;
         let sessions = &self.live.sessions;
         let rows = self.live.table.rows();
-        let mut services = Services {
-            loaded: standing.state == State::Overloaded,
-            ..Services::default()
-        };
+        let mut summary = Summary::default();
+        summary.services.loaded = standing.state == State::Overloaded;
         for &service in &host.services {
             let state = sessions.state(service);
-            services.add(state);
+            summary.services.add(state);
             let at = sessions.row(rows, service).heard().at;
-            services.arrive |= state == State::Up && (standing.missed == 0 || at > host.missed);
-            services.outlived |= state == State::Dead && host.answered > at;
+            match state {
+                State::Up if standing.missed == 0 || at > host.missed => {
+                    summary.services.arrive = true;
+                    summary.arriving = Some(service);
+                }
+                State::Critical => summary.silent = summary.silent.or(Some(service)),
+                State::Dead => {
+                    summary.services.outlived |= host.answered > at;
+                    summary.silent = Some(service);
+                }
+                _ => {}
+            }
         }
-        Some((services, services.arrive))
+        Some(summary)
     }
 
     /// The port that beats come to; 0 if none are heard.

@@ -220,15 +220,15 @@ fn head_has_the_headers_alone() {
 }
 
 #[test]
-fn ready_once_the_prober_turns() {
+fn ready_once_the_prober_probes_its_fleet() {
     let mut server = Server::start(metrics::tests::sample());
     assert_eq!(server.get("/-/healthy").status, 200);
     let before = server.get("/-/ready");
     assert_eq!(
         (before.status, before.text()),
-        (503, "the prober has not started yet\n")
+        (503, "the prober does not probe all of its targets yet\n")
     );
-    server.exporter.vitals.turn();
+    server.exporter.vitals.set_ready();
     assert_eq!(server.get("/-/ready").status, 200);
     assert_eq!(server.get("/-/healthy").status, 200);
     server.stop();

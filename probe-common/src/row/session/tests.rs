@@ -16,7 +16,7 @@ fn beat(seq: u32) -> Message {
 fn row(first: u32) -> Row {
     let row = Row::default();
     row.assign_service([1, 2], 3);
-    row.open_session(&beat(first), 1);
+    row.open_session(&beat(first), 1, false);
     row
 }
 
@@ -44,6 +44,28 @@ fn a_row_is_given_to_a_target_or_a_service_and_forgets_the_other() {
     assert_eq!((row.sent(), row.pong(), row.pongs()), (0, (0, 0), 0));
     row.assign_service([3, 4], 1);
     assert_eq!((row.heard().at, row.heard().time, row.session()), (0, 0, 0));
+}
+
+#[test]
+fn times_are_compared_across_their_wrap() {
+    let last = (1 << TIME_BITS) - 1;
+    assert_eq!(sender_time(u64::MAX), last);
+    assert!(is_later(6, 5) && !is_later(5, 5) && !is_later(4, 5));
+    assert!(is_later(0, last) && !is_later(last, 0));
+    assert_ne!(sender_time(1_000_000), sender_time(1_000_300));
+}
+
+#[test]
+fn a_session_that_goes_on_does_not_hear_again_what_came_before() {
+    let row = row(1);
+    assert_eq!(row.hear(&beat(2), 2), BeatFate::Ok);
+    row.close_session();
+    row.open_session(&beat(5), 9, true);
+    for seq in 1..=5 {
+        assert_eq!(row.hear(&beat(seq), 10), BeatFate::Duplicate, "{seq}");
+    }
+    assert_eq!(row.hear(&beat(6), 11), BeatFate::Ok);
+    assert_eq!((row.pongs(), row.gaps(5)), (4, 0));
 }
 
 proptest! {
@@ -77,5 +99,8 @@ proptest! {
         prop_assert_eq!(row.pongs() as usize, came.len());
         let listed: Vec<_> = (0..WINDOW).filter(|&back| came.contains(&newest.wrapping_sub(back))).collect();
         prop_assert_eq!(row.answered.load(Relaxed).count_ones() as usize, listed.len());
+        let known = newest.wrapping_sub(first).saturating_add(1).min(WINDOW);
+        let missing = (0..known).filter(|&back| !came.contains(&newest.wrapping_sub(back)));
+        prop_assert_eq!(row.gaps(first) as usize, missing.count());
     }
 }

@@ -6,11 +6,11 @@ use super::{filled, time};
 use crate::{
     checks::{Check, Command, File, Http, PidFile, Process, Systemd, Tcp},
     config::{
-        address::{self, What},
         problem::{Path, Problems},
         section::{get, list, mapping, text},
         yaml::{Entry, Node, Value},
     },
+    written::address::{self, What},
 };
 
 /// The kinds of checks.

@@ -77,13 +77,13 @@ fn beats_of_an_open_session_are_taken_in_and_counted_once() {
         "who may begin is for the daemon to say"
     );
     let before = now();
-    monitor.row().open_session(&beat(1), before);
+    monitor.row().open_session(&beat(1), before, false);
     for (seq, key) in [(2, current), (3, previous)] {
         assert_eq!(monitor.run(&beat(seq).encode(&key)), [XDP_DROP; 2]);
     }
     let heard = monitor.row().heard();
     assert!(heard.at > before && heard.at <= now());
-    assert_eq!((heard.seq, heard.time), (3, 1 << 16));
+    assert_eq!((heard.seq, heard.time), (3, 1 << 32));
     let row = monitor.row();
     assert_eq!((row.pongs(), row.health(), row.boot()), (3, 0x1234_5678, 5));
     // Each came by IPv4 and by IPv6.
@@ -99,7 +99,7 @@ fn forged_and_stale_beats_are_dropped_and_change_nothing() {
         return;
     };
     let key = keys()[0];
-    monitor.row().open_session(&beat(100), 7);
+    monitor.row().open_session(&beat(100), 7, false);
     let forged = beat(101).encode(&Key::from_bytes([9; 16]));
     assert_eq!(monitor.run(&forged), [XDP_DROP; 2]);
     assert_eq!(monitor.run(&beat(36).encode(&key)), [XDP_DROP; 2]);
@@ -116,7 +116,7 @@ fn what_the_daemon_has_to_decide_or_answer_comes_up_to_it() {
         return;
     };
     let key = keys()[0];
-    monitor.row().open_session(&beat(1), 7);
+    monitor.row().open_session(&beat(1), 7, false);
     let restarted = Message {
         epoch: SENDER + 1,
         ..beat(1)
@@ -141,6 +141,6 @@ fn what_the_daemon_has_to_decide_or_answer_comes_up_to_it() {
     assert_eq!(monitor.run(&beat(3).encode(&key)), [XDP_PASS; 2]);
     monitor.directory.remove(WHO);
     monitor.row().assign_service(WHO, 0);
-    monitor.row().open_session(&beat(1), 7);
+    monitor.row().open_session(&beat(1), 7, false);
     assert_eq!(monitor.run(&beat(3).encode(&key)), [XDP_PASS; 2]);
 }

@@ -120,7 +120,7 @@ fn gaps_are_lost_beats_across_silence_and_restarts() {
     let mut world = World::new();
     let lost = |world: &mut World| {
         let row = world.sessions.row(&world.rows, 0);
-        world.services.get(0).unwrap().lost(row)
+        world.services.get(0).unwrap().lost(row, true)
     };
     world.hear(beat(NAMES[0], 9, 10, 1), 9);
     assert_eq!(
@@ -130,6 +130,9 @@ fn gaps_are_lost_beats_across_silence_and_restarts() {
     );
     world.hear(beat(NAMES[0], 9, 13, 2), 9);
     assert_eq!(lost(&mut world), 2);
+    let known = world.services.get(0).unwrap();
+    let row = world.sessions.row(&world.rows, 0);
+    assert_eq!(known.lost(row, false), 0, "they may be late");
     world.hear(beat(NAMES[0], 9, 12, 2), 9);
     assert_eq!(lost(&mut world), 1, "it was late alone");
     world.row(0).close_session();

@@ -160,14 +160,14 @@ fn name(text: &str) -> Result<&str, String> {
 }
 
 /// How many hosts a block has: of IPv4 blocks up to /30, all but network and broadcast address.
-pub(super) fn host_count(net: IpNet) -> u128 {
+pub fn host_count(net: IpNet) -> u128 {
     let bits = u32::from(net.max_prefix_len() - net.prefix_len());
     let all = 1_u128.checked_shl(bits).unwrap_or(u128::MAX);
     if has_ends(net) { all - 2 } else { all }
 }
 
 /// The hosts of a block.
-pub(super) fn hosts(net: IpNet) -> impl Iterator<Item = IpAddr> {
+pub fn hosts(net: IpNet) -> impl Iterator<Item = IpAddr> {
     let skip = u128::from(has_ends(net));
     (skip..skip.saturating_add(host_count(net))).map(move |i| match net.network() {
         IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + i as u32).into(),
