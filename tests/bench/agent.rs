@@ -25,7 +25,7 @@ use crate::{
 const EACH: Duration = Duration::from_secs(5);
 
 /// How long it is looked at: a dozen of each.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Until it has begun, and been looked at for the first time.
 const SETTLE: Duration = Duration::from_secs(7);
