@@ -23,7 +23,7 @@ use tokio::{
 use self::{adoption::Adoption, hops::Hops, interfaces::Interfaces, room::Room};
 use crate::{
     config::{self, Config, Engine, Transmit},
-    fleet::{Class, Detail, Fleet, renumber},
+    fleet::{Adopted, Class, Detail, Fleet, renumber},
     kernel::{Kernel, Want},
     metrics::Exporter,
     monitor::Monitor,
@@ -143,7 +143,7 @@ impl Daemon {
                 "no keys in the configuration: pings and pongs carry the all-zero key, which anybody can forge"
             );
         }
-        let fleet = daemon.renumbered(fleet)?;
+        let fleet = daemon.renumbered(fleet, &[])?;
         daemon
             .monitor
             .order(Order::TrafficClass(daemon.transmit.traffic_class()));
@@ -269,8 +269,9 @@ impl Daemon {
         let fleet = config.fleet(|name| names.address(name));
         self.names = Some(names);
         found?;
-        self.adoption.reload(beats, &self.fleet, &self.monitor.live);
-        let fleet = self.renumbered(fleet)?;
+        let adopted = self.adoption.after(beats, &self.fleet, &self.monitor.live);
+        let fleet = self.renumbered(fleet, &adopted)?;
+        self.adoption.set(adopted, beats);
         // The kernel's receiver first: it has to know a key before a ping is signed with it.
         self.monitor.settings.keys = keys;
         self.hops.set_traffic_class(traffic_class);
@@ -285,7 +286,7 @@ impl Daemon {
         if !self.adoption.hear() {
             return Ok(());
         }
-        match self.renumbered((*self.fleet).clone()) {
+        match self.renumbered((*self.fleet).clone(), self.adoption.services()) {
             Ok(fleet) => self.probe(fleet).await,
             Err(error) => {
                 tracing::warn!("services that nobody configured are not adopted: {error:#}");
@@ -295,9 +296,8 @@ impl Daemon {
         }
     }
 
-    /// A newly configured fleet with the numbers of the one before, if there is room for it.
-    fn renumbered(&self, mut fleet: Fleet) -> anyhow::Result<Fleet> {
-        let adopted = self.adoption.services();
+    /// A newly configured fleet, with these services adopted, by the numbers of the one before, if there is room for it.
+    fn renumbered(&self, mut fleet: Fleet, adopted: &[Adopted]) -> anyhow::Result<Fleet> {
         fleet.add_hosts(adopted);
         let mut fleet = renumber(fleet, &self.fleet);
         fleet.place_services(&self.fleet, adopted);

@@ -63,16 +63,24 @@ impl Adoption {
         self.most = self.services.len();
     }
 
-    /// The configuration was read anew: those that are dead are forgotten, and all if nobody is to be adopted any more.
-    pub fn reload(&mut self, beats: Beats, fleet: &Fleet, live: &Live) {
-        self.most = beats.adopt as usize;
-        self.told_full = false;
+    /// Whom it leaves adopted when the configuration is read anew: those that are dead are forgotten, and all if nobody is to be
+    /// adopted any more.
+    pub fn after(&self, beats: Beats, fleet: &Fleet, live: &Live) -> Vec<Adopted> {
         let is_dead = |one: &Adopted| {
             let mut services = fleet.services();
             let number = services.find(|(_, service)| service.identity == one.identity);
             number.is_some_and(|(number, _)| live.sessions.state(number) == State::Dead)
         };
-        self.services.retain(|one| !is_dead(one));
-        self.services.truncate(self.most);
+        let mut services = self.services.clone();
+        services.retain(|one| !is_dead(one));
+        services.truncate(beats.adopt as usize);
+        services
+    }
+
+    /// The configuration is at work that leaves these adopted.
+    pub fn set(&mut self, services: Vec<Adopted>, beats: Beats) {
+        self.services = services;
+        self.most = beats.adopt as usize;
+        self.told_full = false;
     }
 }
