@@ -251,6 +251,22 @@ fn check_config_accepts_what_run_accepts_and_refuses_what_it_refuses() {
     assert!(said.contains("2.3 GB"), "a host's month: {said}");
     assert!(said.contains("3315, and 41 for each of 1 groups"), "{said}");
     assert!(!said.contains("confirmation"), "{said}");
+    let beating = "groups: [{name: a, pings: off, session_timeout: 15s, services: [agent, {name: backup, session_timeout: 26h, beat_interval: 1h}], targets: [laptop-1, laptop-2]}]";
+    let said = String::from_utf8_lossy(&check(beating).stdout).into_owned();
+    let has_line = |words: &[&str]| {
+        let fits = |line: &str| line.split_whitespace().eq(words.iter().copied());
+        said.lines().any(fits)
+    };
+    assert!(has_line(&["a", "agent", "2", "5s", "10s", "15s"]), "{said}");
+    assert!(
+        has_line(&["a", "backup", "2", "1h", "2h", "1day2h"]),
+        "{said}"
+    );
+    assert!(
+        said.contains("0.4 packets/s, 352.5 bit/s of beats"),
+        "{said}"
+    );
+    assert!(said.contains("and 24 for 4 services"), "{said}");
     let confirmed = "groups: [{name: a, confirm_interval: 500ms, targets: [198.19.1.0/24]}]";
     let said = String::from_utf8_lossy(&check(confirmed).stdout).into_owned();
     assert!(
