@@ -306,7 +306,11 @@ fn beats_tell_load_and_boots_of_a_host_that_is_not_pinged() {
     let config =
         push_only("web-1", "nginx").replace("pings: off", "pings: off\n  overload_cpu: 90%");
     let daemon = Daemon::run(&net.monitor, &config);
-    let told = |cpu: u32, boot| Service::of("web-1", "nginx").tells(cpu * 0x1_0000 + 5_000, boot);
+    let told = |cpu: u32, boot| {
+        Service::of("web-1", "nginx")
+            .from(HOST)
+            .tells(cpu * 0x1_0000 + 5_000, boot)
+    };
     let calm = told(9_000, 1).start(&net.fleet);
     daemon.until_state("web-1", State::Up);
     calm.stop();
