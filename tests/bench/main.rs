@@ -19,7 +19,7 @@ mod rtt;
 mod scrape;
 mod table;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use heartprobe_tests::privilege;
 
@@ -100,6 +100,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if env::var_os("HEARTPROBE_BIN").is_none() {
+        eprintln!(
+            "error: without HEARTPROBE_BIN a debug build would be measured; run: cargo xtask bench"
+        );
+        return ExitCode::FAILURE;
+    }
     if let Err(missing) = privilege::check(&["ethtool", "ip", "fping", "gzip"]) {
         eprintln!("error: the bench needs network namespaces and eBPF: {missing}");
         return ExitCode::FAILURE;
