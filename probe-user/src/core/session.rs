@@ -12,12 +12,17 @@
 //!
 //! A beat that this box could not have heard is not missed: silence counts from the end of the monitor's own outage on.
 
+use std::ops::RangeInclusive;
+
 use probe_common::row::session::is_later;
 
 use super::verdict::State;
 
 /// The session timeout where neither the configuration nor the sender has one, ns.
 pub const USUAL_TIMEOUT: u64 = 15_000_000_000;
+
+/// What a sender may ask for at least and at most, ns: as the configuration may say.
+const ASKED: RangeInclusive<u64> = 100_000_000..=7 * 86_400 * 1_000_000_000;
 
 /// How often a service is looked at whose next beat would change its state, ns: beats of an open session tell nobody that they
 /// came.
@@ -50,7 +55,7 @@ impl Terms {
     pub fn bounds(self, asked: u32) -> Bounds {
         let timeout = match (self.timeout, asked) {
             (0, 0) => USUAL_TIMEOUT,
-            (0, asked) => u64::from(asked) * 1_000_000,
+            (0, asked) => (u64::from(asked) * 1_000_000).clamp(*ASKED.start(), *ASKED.end()),
             (timeout, _) => timeout,
         };
         let interval = match self.interval {

@@ -26,6 +26,12 @@ fn the_configuration_goes_before_the_sender_and_that_before_the_usual() {
     };
     assert_eq!(asks.bounds(0).timeout, USUAL_TIMEOUT);
     assert_eq!(asks.bounds(30_000).timeout, 30 * SECOND);
+    assert_eq!(
+        asks.bounds(1).timeout,
+        SECOND / 10,
+        "nobody is looked at all the time"
+    );
+    assert_eq!(asks.bounds(u32::MAX).timeout, 7 * 86_400 * SECOND);
     assert_eq!(TERMS.bounds(30_000).timeout, 15 * SECOND);
     assert_eq!(TERMS.bounds(0).overdue, 10 * SECOND, "two beats of 5 s");
     let slow = Terms {
