@@ -40,6 +40,8 @@ const REPORTS: usize = 64;
 /// A running agent.
 pub struct Agent {
     file: PathBuf,
+    /// Interfaces at which the kernel answers pings whatever the configuration says.
+    xdp: Vec<String>,
     places: Option<Places>,
     reflector: Option<HostReflector>,
     outlet: Outlet,
@@ -58,8 +60,13 @@ pub struct Agent {
 type Report = (usize, Result<(), String>);
 
 impl Agent {
-    /// Opens the sockets and begins to check. `file` is where the configuration is read again.
-    pub async fn start(config: config::Agent, file: PathBuf) -> anyhow::Result<Self> {
+    /// Opens the sockets and begins to check. `file` is where the configuration is read again; at the interfaces `xdp` the kernel
+    /// answers pings whatever it says.
+    pub async fn start(
+        config: config::Agent,
+        file: PathBuf,
+        xdp: Vec<String>,
+    ) -> anyhow::Result<Self> {
         let mut health = Health::default();
         let vitals = Vitals {
             health: health.look(),
@@ -68,6 +75,7 @@ impl Agent {
         let (_, reports) = mpsc::channel(1);
         let mut agent = Self {
             file,
+            xdp,
             places: None,
             reflector: None,
             outlet: Outlet::open(config.keys).await,
@@ -197,7 +205,13 @@ impl Agent {
     ///
     /// # Errors
     /// Where pings cannot be answered as it says; nothing has changed then.
-    fn adopt(&mut self, config: config::Agent) -> anyhow::Result<()> {
+    fn adopt(&mut self, mut config: config::Agent) -> anyhow::Result<()> {
+        for interface in &self.xdp {
+            let known = &mut config.reflect.get_or_insert_default().xdp;
+            if !known.contains(interface) {
+                known.push(interface.clone());
+            }
+        }
         let own = self.service(OWN, &config)?;
         let mut services = vec![own];
         for wanted in &config.services {

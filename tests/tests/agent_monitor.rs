@@ -49,6 +49,10 @@ struct Agent {
 
 impl Agent {
     fn start(net: &Net, config: &str) -> Self {
+        Self::start_with(net, config, &[])
+    }
+
+    fn start_with(net: &Net, config: &str, arguments: &[&str]) -> Self {
         let folder = folder();
         let file = folder.path().join("agent.yml");
         let config = format!(
@@ -56,7 +60,8 @@ impl Agent {
         );
         fs::write(&file, config).expect("the folder is ours");
         let mut command = heartprobe();
-        command.arg("agent").arg("--config.file").arg(&file);
+        command.arg("agent").args(arguments);
+        command.arg("--config.file").arg(&file);
         let process = Process::start(&net.fleet, &mut command);
         Self {
             process,
@@ -163,7 +168,8 @@ fn an_agent_that_hangs_while_the_kernel_answers_makes_a_zombie_and_one_that_is_g
     assert_eq!(scrape.changes_to("zombie"), 1, "{}", daemon.log());
 
     // Another process of the same boot: a restart, and no stranger.
-    let agent = Agent::start(&net, &reflect);
+    let agent = Agent::start_with(&net, "", &["--xdp", WIRE]);
+    agent.until_logged(&format!("the kernel answers on {WIRE}"));
     until_up(&daemon, &["agent"], &agent);
     let scrape = daemon.scrape();
     assert_eq!(scrape.service("restarts_total", HOST, "agent"), Some(1));

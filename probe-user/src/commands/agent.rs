@@ -19,7 +19,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   heartprobe agent --check                 what the checks find, and where the monitors are
-  heartprobe agent --config.file ./agent.yml --web.listen-address 127.0.0.1:9863")]
+  heartprobe agent --config.file ./agent.yml --web.listen-address 127.0.0.1:9863
+  heartprobe agent --xdp eth0              answer pings inside the kernel")]
 pub struct Args {
     /// The configuration, see docs/agent.md
     #[arg(
@@ -32,6 +33,11 @@ pub struct Args {
     /// Where metrics are served [default: nowhere]
     #[arg(long = "web.listen-address", value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+
+    /// Answer pings in the kernel at this interface, beside those of the configuration (as root, or with CAP_NET_ADMIN, CAP_BPF and
+    /// CAP_PERFMON); may be given again
+    #[arg(long, value_name = "INTERFACE")]
+    xdp: Vec<String>,
 
     /// Run each check once, print what it finds and where the monitors are, and send nothing; exits with 0 if all is well,
     /// else with 1
@@ -70,7 +76,7 @@ impl Args {
             Some(address) => Some(web::bind(address).await?),
             None => None,
         };
-        let agent = Agent::start(config, self.config).await?;
+        let agent = Agent::start(config, self.config, self.xdp).await?;
         agent.run(stop, hangup, listener).await?;
         Ok(ExitCode::SUCCESS)
     }
