@@ -3,6 +3,7 @@
 mod engine;
 mod errno;
 pub mod exposition;
+mod register;
 mod rejection;
 mod state_changes;
 mod vitals;
@@ -14,6 +15,7 @@ use std::{
 
 pub use self::{
     engine::{Engine, Receive, Transmit},
+    register::register,
     rejection::Rejection,
     vitals::Vitals,
 };

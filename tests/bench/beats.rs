@@ -13,7 +13,6 @@ use std::{
 
 use heartprobe_tests::{
     daemon::Daemon,
-    metrics::Scrape,
     net::Net,
     service::{FATES, monotonic, new_epoch},
 };
@@ -25,6 +24,7 @@ use probe_common::{
 use crate::{
     Plan,
     cost::{self, Baseline, Cost, Machine, Memory},
+    counts::Counts,
     fleet::{Engine, Fleet},
     progress,
     rate::warm_up,
@@ -257,35 +257,6 @@ fn of_services() -> String {
 
 fn host(number: u32) -> String {
     format!("host-{number:04}")
-}
-
-/// What the daemon has counted since its start.
-struct Counts {
-    at: Instant,
-    judged: f64,
-    missed: f64,
-    unsent: f64,
-    changes: f64,
-    services_up: u64,
-}
-
-impl Counts {
-    fn of(daemon: &Daemon<'_>) -> Self {
-        let text = daemon.metrics();
-        let at = Instant::now();
-        let scrape = Scrape::parse(&text);
-        let all = |name: &str| scrape.sum(name, &[]) as f64;
-        let missed = all("heartprobe_pings_missed_total");
-        let answered = ["ok", "late"].map(|fate| scrape.fate(fate) as f64);
-        Self {
-            at,
-            judged: answered.iter().sum::<f64>() + missed,
-            missed,
-            unsent: all("heartprobe_pings_unsent_total"),
-            changes: scrape.changes() as f64,
-            services_up: scrape.sum("heartprobe_services", &[("state", "up")]),
-        }
-    }
 }
 
 /// All services in one thread, spread evenly over the second.

@@ -6,6 +6,7 @@ mod agent;
 mod aims;
 mod beats;
 mod cost;
+mod counts;
 mod fleet;
 mod histogram;
 mod janitor;

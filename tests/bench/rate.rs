@@ -1,16 +1,14 @@
 //! Rate and cost of heartprobe's own engines, at every fleet size.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
-use heartprobe_tests::{daemon::Daemon, metrics::Scrape};
+use heartprobe_tests::daemon::Daemon;
 
 use crate::{
     Plan,
     aims::Aims,
     cost::{self, Baseline, Cost, Machine, Memory},
+    counts::Counts,
     fleet::{Engine, Fleet},
     histogram::Histogram,
     line::{self, Line, period},
@@ -153,33 +151,4 @@ pub fn warm_up(daemon: &Daemon<'_>, targets: u32, interval: Duration) {
         |scrape| scrape.sum("heartprobe_targets", &[("state", "up")]) >= u64::from(targets),
     );
     thread::sleep(interval);
-}
-
-/// What the daemon has counted since its start.
-struct Counts {
-    at: Instant,
-    judged: f64,
-    missed: f64,
-    unsent: f64,
-    changes: f64,
-    lag: Histogram,
-}
-
-impl Counts {
-    fn of(daemon: &Daemon<'_>) -> Self {
-        let text = daemon.metrics();
-        let at = Instant::now();
-        let scrape = Scrape::parse(&text);
-        let all = |name: &str| scrape.sum(name, &[]) as f64;
-        let missed = all("heartprobe_pings_missed_total");
-        let answered = ["ok", "late"].map(|fate| scrape.fate(fate) as f64);
-        Self {
-            at,
-            judged: answered.iter().sum::<f64>() + missed,
-            missed,
-            unsent: all("heartprobe_pings_unsent_total"),
-            changes: scrape.changes() as f64,
-            lag: Histogram::of(&scrape, "heartprobe_ping_lag_seconds"),
-        }
-    }
 }

@@ -114,7 +114,7 @@ impl Service {
         self
     }
 
-    /// It asks for this session timeout.
+    /// It asks for a session timeout.
     #[must_use]
     pub const fn asks_for(mut self, session: Duration) -> Self {
         self.first.session = session.as_millis() as u32;

@@ -6,11 +6,11 @@ use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use prometheus::{
     GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TEXT_FORMAT,
     TextEncoder,
-    core::{Collector, MetricVec, MetricVecBuilder},
+    core::{MetricVec, MetricVecBuilder},
 };
 use tokio::net::TcpListener;
 
-use crate::clock;
+use crate::{clock, metrics::register};
 
 /// The agent's metrics.
 pub struct Metrics {
@@ -123,17 +123,6 @@ fn prune<T: MetricVecBuilder>(series: &MetricVec<T>, is_gone: impl Fn(&str, &str
             }
         }
     }
-}
-
-/// Names and labels are constants, so what the registry refuses is an error of this file that any test of it shows.
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> C {
-    let metric = metric.expect("a valid name and valid labels");
-    let registered = registry.register(Box::new(metric.clone()));
-    registered.expect("a name of its own");
-    metric
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct Bounds {
 }
 
 impl Terms {
-    /// What silence means where the sender asks for this session timeout (ms, 0: none).
+    /// What silence means where the sender asks for a session timeout of `asked` ms (0: for none).
     pub fn bounds(self, asked: u32) -> Bounds {
         let timeout = match (self.timeout, asked) {
             (0, 0) => USUAL_TIMEOUT,

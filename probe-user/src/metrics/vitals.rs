@@ -12,12 +12,13 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector, proto::MetricFamily,
+    proto::MetricFamily,
 };
 
 use super::{
     engine::Engine,
     errno,
+    register::register,
     rejection::Rejection,
     state_changes::{GroupChanges, StateChanges},
 };
@@ -236,17 +237,6 @@ impl Default for Vitals {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Names and labels are constants, so what the registry refuses is an error of this file that any test of it shows.
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> C {
-    let metric = metric.expect("a valid name and valid labels");
-    let registered = registry.register(Box::new(metric.clone()));
-    registered.expect("a name of its own");
-    metric
 }
 
 impl fmt::Debug for Vitals {
