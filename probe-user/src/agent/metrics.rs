@@ -6,7 +6,7 @@ use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use prometheus::{
     GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TEXT_FORMAT,
     TextEncoder,
-    core::{MetricVec, MetricVecBuilder},
+    core::{Collector as _, MetricVec, MetricVecBuilder},
 };
 use tokio::net::TcpListener;
 
