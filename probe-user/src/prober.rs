@@ -95,7 +95,6 @@ pub struct Prober {
     sockets: SocketEngine,
     beats: Option<BeatSockets>,
     services: Services,
-    strangers: Option<tokio::sync::mpsc::Sender<Adopted>>,
     kernel: Option<KernelEngine>,
     classes: Vec<maps::Class>,
     links: Vec<Link>,
@@ -144,7 +143,7 @@ impl Prober {
         settings.ports = Ports {
             first: sockets.ports()?,
             paths: transmission.paths,
-            beats: Self::beat_port(beats.as_ref())?,
+            beats: beats.as_ref().map_or(Ok(0), BeatSockets::port)?,
         };
         let _ = live.ports.set(settings.ports);
         settings.rows = live.standings.room();
@@ -163,8 +162,7 @@ impl Prober {
             ears: Ears::default(),
             sockets,
             beats,
-            services: Services::new(hearing.kernel, hearing.strangers.is_some()),
-            strangers: hearing.strangers,
+            services: Services::new(hearing.kernel, hearing.strangers),
             classes: Vec::new(),
             links: Vec::new(),
             steps: VecDeque::new(),

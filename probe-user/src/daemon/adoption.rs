@@ -1,5 +1,7 @@
 //! Services that nobody configured: heard of by the prober, adopted where the configuration allows it.
 
+use std::collections::HashSet;
+
 use tokio::sync::mpsc;
 
 use crate::{
@@ -41,12 +43,16 @@ impl Adoption {
     /// Adopts whoever was heard of since the last time, as far as that is allowed. Tells whether anybody was.
     pub fn hear(&mut self) -> bool {
         let before = self.services.len();
+        if self.strangers.is_empty() {
+            return false;
+        }
+        let mut known: HashSet<_> = self.services.iter().map(|one| one.identity).collect();
         while let Ok(stranger) = self.strangers.try_recv() {
-            let is_known = |known: &Adopted| known.identity == stranger.identity;
-            if self.services.iter().any(is_known) {
+            if known.contains(&stranger.identity) {
                 continue;
             }
             if self.services.len() < self.most {
+                known.insert(stranger.identity);
                 self.services.push(stranger);
             } else if self.most > 0 && !std::mem::replace(&mut self.told_full, true) {
                 tracing::warn!(
@@ -66,13 +72,13 @@ impl Adoption {
     /// Whom it leaves adopted when the configuration is read anew: those that are dead are forgotten, and all if nobody is to be
     /// adopted any more.
     pub fn after(&self, beats: Beats, fleet: &Fleet, live: &Live) -> Vec<Adopted> {
-        let is_dead = |one: &Adopted| {
-            let mut services = fleet.services();
-            let number = services.find(|(_, service)| service.identity == one.identity);
-            number.is_some_and(|(number, _)| live.sessions.state(number) == State::Dead)
-        };
+        let services = fleet.services();
+        let dead: HashSet<_> = services
+            .filter(|&(number, _)| live.sessions.state(number) == State::Dead)
+            .map(|(_, service)| service.identity)
+            .collect();
         let mut services = self.services.clone();
-        services.retain(|one| !is_dead(one));
+        services.retain(|one| !dead.contains(&one.identity));
         services.truncate(beats.adopt as usize);
         services
     }

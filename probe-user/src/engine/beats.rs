@@ -122,14 +122,17 @@ impl BeatSockets {
             let (until, lost) = read(socket, &mut self.inbox, BATCH, dropped, |datagram| {
                 let fate = match verify(datagram, keys) {
                     Err(fate) => fate,
-                    Ok((beat, key)) => {
+                    Ok((packet, beat)) => {
                         let arrival = Arrival {
                             source: datagram.source,
                             interface: datagram.interface,
                             at: datagram.received,
                         };
                         let fate = hear(&beat, arrival);
-                        if beat.message().wants_ack() && fate.is_recorded() {
+                        if beat.message().wants_ack()
+                            && fate.is_recorded()
+                            && let Some(key) = packet.signer(keys)
+                        {
                             if acks.len() == BATCH {
                                 send(socket, acks, vitals);
                             }
@@ -160,12 +163,11 @@ impl BeatSockets {
     }
 }
 
-/// The beat, and the key that it is signed with.
-fn verify<'a>(datagram: &Datagram<'_>, keys: &'a [Key; 2]) -> Result<(Beat, &'a Key), BeatFate> {
+/// The beat that a datagram is, if its tag is right.
+fn verify(datagram: &Datagram<'_>, keys: &[Key; 2]) -> Result<(Packet, Beat), BeatFate> {
     let packet = Packet::from_bytes(datagram.bytes).map_err(|_| BeatFate::Malformed)?;
     let beat = Beat::verify(&packet, keys)?;
-    let key = packet.signer(keys).ok_or(BeatFate::Forged)?;
-    Ok((beat, key))
+    Ok((packet, beat))
 }
 
 /// Sends the acks that can be sent: one that cannot is for the sender to miss.

@@ -205,14 +205,7 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
     let detailed = snapshot.detailed();
     for family in &PER_TARGET {
         text.family(family.name, family.kind, family.help);
-        let before: Vec<_> = groups
-            .iter()
-            .map(|group| {
-                let mut line = text::series(family.name, [("group", &*group.name)]);
-                line.extend_from_slice(b",target=\"");
-                line
-            })
-            .collect();
+        let before = up_to_target(family.name, groups);
         for reading in snapshot.readings(detailed.as_deref()) {
             let Some(value) = (family.value)(&reading) else {
                 continue;
@@ -226,6 +219,16 @@ fn targets(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// What stands before the value of the `target` label of a family's samples, by group.
+fn up_to_target(family: &str, groups: &[Group]) -> Vec<Vec<u8>> {
+    let of_group = |group: &Group| {
+        let mut line = text::series(family, [("group", &*group.name)]);
+        line.extend_from_slice(b",target=\"");
+        line
+    };
+    groups.iter().map(of_group).collect()
 }
 
 /// What stands behind the `target` label of each sample of a group.

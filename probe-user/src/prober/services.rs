@@ -14,6 +14,8 @@ use probe_common::{
     row::{Row, session::sender_time},
 };
 
+use tokio::sync::mpsc::Sender;
+
 use super::hosts::Hosts;
 use crate::{
     core::session::{Senders, Terms},
@@ -22,9 +24,6 @@ use crate::{
     kernel::Directory,
     sessions::Sessions,
 };
-
-/// Strangers that are told to the daemon and not yet taken in.
-const MOST_STRANGERS: usize = 4096;
 
 /// All services of the fleet that is probed now.
 #[derive(Default)]
@@ -41,8 +40,8 @@ pub(super) struct Services {
     pub(super) opened: Vec<u32>,
     /// What each host has.
     pub(super) hosts: Hosts,
-    /// Who was heard that nobody configured, if those are wanted.
-    strangers: Option<Vec<Adopted>>,
+    /// Gets whoever was heard that nobody configured, if those are wanted.
+    strangers: Option<Sender<Adopted>>,
 }
 
 /// One service.
@@ -69,11 +68,11 @@ pub(super) struct Known {
 }
 
 impl Services {
-    /// Nobody is known yet. `kernel` is to know whom this knows; strangers are noted if they are wanted.
-    pub(super) fn new(kernel: Option<Directory>, wants_strangers: bool) -> Self {
+    /// Nobody is known yet. `kernel` is to know whom this knows, and `strangers` gets whom it does not.
+    pub(super) fn new(kernel: Option<Directory>, strangers: Option<Sender<Adopted>>) -> Self {
         Self {
             kernel,
-            strangers: wants_strangers.then(Vec::new),
+            strangers,
             ..Self::default()
         }
     }
@@ -238,25 +237,14 @@ impl Services {
         BeatFate::Ok
     }
 
-    fn note_stranger(&mut self, beat: &Beat, source: IpAddr) {
-        let stranger = Adopted {
-            identity: beat.identity(),
-            source,
-        };
-        if let Some(strangers) = &mut self.strangers
-            && strangers.len() < MOST_STRANGERS
-            && !strangers.contains(&stranger)
-        {
-            strangers.push(stranger);
+    fn note_stranger(&self, beat: &Beat, source: IpAddr) {
+        if let Some(strangers) = &self.strangers {
+            // A daemon that has not caught up will hear of it again.
+            let _ = strangers.try_send(Adopted {
+                identity: beat.identity(),
+                source,
+            });
         }
-    }
-
-    /// Those heard since the last call that nobody configured.
-    pub(super) fn take_strangers(&mut self) -> Vec<Adopted> {
-        self.strangers
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
     }
 
     /// Looks at a service at `moment` (ns), and not before.

@@ -9,7 +9,6 @@ use crate::{
         session::{Silence, judge},
         verdict::{Outcome, Standing, State},
     },
-    engine::BeatSockets,
     standings::Verdict,
 };
 
@@ -54,18 +53,7 @@ impl Prober {
         for number in std::mem::take(&mut self.services.opened) {
             self.look(number, heard.until);
         }
-        self.tell_strangers();
         Ok(heard.until)
-    }
-
-    fn tell_strangers(&mut self) {
-        let strangers = self.services.take_strangers();
-        if let Some(inbox) = &self.strangers {
-            for stranger in strangers {
-                // A daemon that has not caught up will hear of it again.
-                let _ = inbox.try_send(stranger);
-            }
-        }
     }
 
     /// Looks at every service that is due, as of `heard` (ns), until when all beats have been read.
@@ -215,10 +203,5 @@ impl Prober {
             }
         }
         Some(summary)
-    }
-
-    /// The port that beats come to; 0 if none are heard.
-    pub(super) fn beat_port(sockets: Option<&BeatSockets>) -> std::io::Result<u16> {
-        sockets.map_or(Ok(0), BeatSockets::port)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Value, by_state, further_labels, text, text::Text};
+use super::{Value, by_state, further_labels, text::Text, up_to_target};
 use crate::{
     core::verdict::State,
     fleet::Detail,
@@ -65,6 +65,7 @@ pub(super) fn write(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) ->
     let after: Vec<_> = groups.iter().map(further_labels).collect();
     for family in &PER_SERVICE {
         text.family(family.name, family.kind, family.help);
+        let before = up_to_target(family.name, groups);
         for reading in snapshot
             .services()
             .filter(|reading| is_shown(snapshot, reading))
@@ -73,11 +74,7 @@ pub(super) fn write(text: &mut Text<'_, impl Write>, snapshot: &Snapshot<'_>) ->
                 continue;
             };
             let group = reading.group as usize;
-            text.push(&text::series(
-                family.name,
-                [("group", &*groups[group].name)],
-            ));
-            text.push(b",target=\"");
+            text.push(&before[group]);
             text.target(reading.target.label());
             text.push(b"\",service=\"");
             text.escaped(&reading.service.name);

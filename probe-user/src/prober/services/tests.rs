@@ -3,6 +3,8 @@ use probe_common::{
     wire::{Message, Packet},
 };
 
+use tokio::sync::mpsc::{Receiver, channel};
+
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -11,14 +13,17 @@ const NAMES: [[u64; 2]; 3] = [[10, 1], [10, 2], [11, 1]];
 
 struct World {
     services: Services,
+    strangers: Receiver<Adopted>,
     rows: Vec<Row>,
     sessions: Sessions,
 }
 
 impl World {
     fn new() -> Self {
+        let (inbox, strangers) = channel(16);
         let mut world = Self {
-            services: Services::new(None, true),
+            services: Services::new(None, Some(inbox)),
+            strangers,
             rows: (0..5).map(|_| Row::default()).collect(),
             sessions: Sessions::new(3, 2),
         };
@@ -157,8 +162,8 @@ fn a_host_whose_name_is_not_known_is_found_by_its_address() {
     assert_eq!(world.hear(beat(NAMES[2], 6, 1, 4), 200), BeatFate::Ok);
     assert_eq!(world.row(2).identity(), NAMES[2]);
     assert_eq!(world.hear(beat(other, 9, 3, 5), 1), BeatFate::Stranger);
-    let strangers = world.services.take_strangers();
-    let identities: Vec<_> = strangers.iter().map(|one| one.identity).collect();
+    let told = std::iter::from_fn(|| world.strangers.try_recv().ok());
+    let identities: Vec<_> = told.map(|one| one.identity).collect();
     assert_eq!(identities, [other, third, other]);
 }
 
